@@ -1,1 +1,54 @@
-//! agent: being built.
+//! The contract between the host and the agent in the guest. `agent.proto` says in its comments what each call promises;
+//! this crate holds what is generated from it and the frames of the stdio streams. Above: `agent-client` on the host,
+//! `agentd` in the guest. It has no logic of either side.
+
+pub mod stdio;
+
+/// Messages, generated from `agent.proto`.
+#[allow(
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::needless_pass_by_value,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::uninlined_format_args,
+    missing_debug_implementations,
+    nonstandard_style,
+    unreachable_pub,
+    unused,
+    reason = "generated code"
+)]
+pub mod agent {
+    include!(concat!(env!("OUT_DIR"), "/agent.rs"));
+}
+
+/// Client and server, generated from `agent.proto`.
+#[allow(
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::needless_pass_by_value,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::uninlined_format_args,
+    missing_debug_implementations,
+    nonstandard_style,
+    unreachable_pub,
+    unused,
+    reason = "generated code"
+)]
+pub mod agent_ttrpc {
+    use super::agent;
+    include!(concat!(env!("OUT_DIR"), "/agent_ttrpc.rs"));
+}
+
+/// Version of the protocol that this build speaks. It also speaks with `PROTOCOL_VERSION - 1`, once there is one.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// vsock port of the ttrpc server in the guest.
+pub const RPC_PORT: u32 = 1024;
+
+/// vsock port in the guest where each connection is one stdio stream.
+pub const STDIO_PORT: u32 = 1025;
+
+/// Largest `oci_spec` or `oci_process` that the agent takes, in bytes.
+pub const MAX_SPEC_BYTES: usize = 1 << 20;
