@@ -8,6 +8,10 @@ pub mod stdio;
 #[allow(
     clippy::all,
     clippy::allow_attributes_without_reason,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::too_many_lines,
     clippy::needless_pass_by_value,
     clippy::panic,
     clippy::unwrap_used,
@@ -26,6 +30,10 @@ pub mod agent {
 #[allow(
     clippy::all,
     clippy::allow_attributes_without_reason,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::too_many_lines,
     clippy::needless_pass_by_value,
     clippy::panic,
     clippy::unwrap_used,
