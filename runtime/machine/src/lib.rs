@@ -1,1 +1,7 @@
-//! machine: being built.
+//! A PCIe machine on KVM, without any device of its own: memory, processors, interrupts, buses, PCI, ACPI and PVH boot.
+//! Main type: [`board::Board`], what a processor's exits are answered from. Below: the kernel's KVM. Above: `virtio` puts
+//! functions on the PCI bus, `vmm` assembles everything.
+
+pub mod bus;
+pub mod memory;
+pub mod pci;

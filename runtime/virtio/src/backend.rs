@@ -1,0 +1,74 @@
+//! The working half of a device: it owns the queues and runs on a thread that the monitor chooses (the event loop, or one of
+//! its own for a disk). Main type: [`Backend`]. The other half is [`Device`](crate::device::Device).
+
+use std::{fmt::Debug, io, os::fd::BorrowedFd, sync::Arc};
+
+use vmm_sys_util::eventfd::EventFd;
+
+/// Works on a device's queues. One thread owns it; nobody else touches the queues while it lives.
+pub trait Backend: Send + Debug {
+    /// Readable whenever [`Backend::run`] has something to do. A backend with several sources gives an epoll descriptor.
+    fn wake(&self) -> BorrowedFd<'_>;
+
+    /// Does what there is to do without blocking, except on the storage behind a disk, and returns.
+    ///
+    /// # Errors
+    /// When the backend can't go on: the queue is broken by the driver, or the host refused. The device then needs a reset.
+    fn run(&mut self) -> Result<(), BackendError>;
+}
+
+/// Where backends run: given by the monitor to each transport.
+pub trait Stage: Send + Debug {
+    /// Lets the backend run until the handle is stopped.
+    ///
+    /// # Errors
+    /// When the thread can't take it.
+    fn run(&self, backend: Box<dyn Backend>) -> io::Result<Box<dyn Running>>;
+}
+
+/// A backend that runs somewhere.
+pub trait Running: Send + Debug {
+    /// Returns when the backend has stopped and is dropped: nobody touches its queues any more.
+    fn stop(self: Box<Self>);
+
+    /// The backend ended with an error; the transport then sets DEVICE_NEEDS_RESET.
+    fn failed(&self) -> bool;
+}
+
+/// Why a backend can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The driver broke the ring protocol.
+    #[error("the driver broke queue {queue}: {what}")]
+    Queue {
+        /// Number of the queue.
+        queue: usize,
+        /// What was wrong with it.
+        what: &'static str,
+    },
+    /// The host refused.
+    #[error("{attempt}")]
+    Host {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The eventfd of a queue's doorbell; KVM writes it (ioeventfd) when the driver notifies.
+#[derive(Debug)]
+pub struct Kick(pub EventFd);
+
+/// Interrupts the driver: an MSI-X vector, or nothing while the driver has none set.
+///
+/// Cheap to clone; the vector behind it can be changed or masked by the driver at any time.
+#[derive(Debug, Clone)]
+pub struct Notifier(pub Arc<dyn Interrupt>);
+
+/// What a [`Notifier`] rings.
+pub trait Interrupt: Send + Sync + Debug {
+    /// Rings. With the vector masked it becomes pending, as PCI 3.0, section 6.8.2.4 wants.
+    fn trigger(&self);
+}
