@@ -1,1 +1,18 @@
-//! images: being built.
+//! From an image archive to a root file system that a VM can use.
+//!
+//! [`Store::import`] reads an OCI layout, an OCI archive or a `docker save` archive, checks every
+//! digest, turns each layer once into an EROFS blob and merges the layers into one metadata blob
+//! per image. [`Store::open_rootfs`] hands out the result as a list of [`Segment`]s: laid end to end
+//! they are one read-only block device with one plain EROFS on it. Above: `cofferdam` (commands)
+//! and, as a [`Rootfs`] only, `pod`. Below: the file system. Everything here blocks; async callers
+//! give it a blocking thread.
+
+pub mod limits;
+
+mod digest;
+mod reference;
+mod store;
+
+pub use digest::{Digest, DigestError};
+pub use reference::{Reference, ReferenceError};
+pub use store::{Image, Progress, Removed, Rootfs, Segment, Store, StoreError};
