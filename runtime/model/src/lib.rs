@@ -1,1 +1,16 @@
-//! model: being built.
+//! The nouns of the runtime: what a pod and a container are made of, how they end, and what can go wrong. Values only: nothing
+//! here does I/O. Main types: [`PodId`], [`ContainerSpec`], [`ExitStatus`], [`Fault`]. Everything above uses it.
+
+mod container;
+mod exit;
+mod fault;
+mod id;
+mod size;
+mod stages;
+
+pub use container::{ContainerSpec, Limits, Terminal, WindowSize};
+pub use exit::ExitStatus;
+pub use fault::Fault;
+pub use id::{BadId, ContainerId, PodId};
+pub use size::VmSize;
+pub use stages::{Stage, Stages};
