@@ -5,6 +5,8 @@ use std::{fmt::Debug, io, os::fd::BorrowedFd, sync::Arc};
 
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::queue::Broken;
+
 /// Works on a device's queues. One thread owns it; nobody else touches the queues while it lives.
 pub trait Backend: Send + Debug {
     /// Readable whenever [`Backend::run`] has something to do. A backend with several sources gives an epoll descriptor.
@@ -39,12 +41,13 @@ pub trait Running: Send + Debug {
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     /// The driver broke the ring protocol.
-    #[error("the driver broke queue {queue}: {what}")]
+    #[error("take a request from queue {queue}")]
     Queue {
         /// Number of the queue.
         queue: usize,
         /// What was wrong with it.
-        what: &'static str,
+        #[source]
+        source: Broken,
     },
     /// The host refused.
     #[error("{attempt}")]

@@ -1,0 +1,226 @@
+//! Access to a split virtqueue (virtio 1.3, section 2.7). Main type: [`Ring`], what a backend takes requests from and gives
+//! them back to. Below: [`chain`] checks what the driver put into the ring, [`buffers`] and [`transfer`] move the bytes.
+//! Above: every backend. With its modules this is the one place of the crate that may use `unsafe`.
+//!
+//! Everything here is written by the guest while we read it: each value is read once, checked, and then used. A ring that
+//! breaks the protocol is an error value ([`Broken`]) that ends the backend; the guest harms only itself.
+
+pub mod buffers;
+pub mod chain;
+pub mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::Ordering;
+
+use machine::memory::GuestRam;
+use thiserror::Error;
+use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
+use virtio_queue::{Error as QueueError, Queue, QueueOwnedT, QueueT};
+use vm_memory::{Bytes, GuestAddress};
+
+use crate::{
+    backend::{BackendError, Kick, Notifier},
+    device::ActiveQueue,
+};
+use chain::{Chain, Table};
+
+/// One queue at work: requests come out, used entries go in.
+#[derive(Debug)]
+pub struct Ring {
+    number: usize,
+    memory: GuestRam,
+    queue: Queue,
+    notifier: Notifier,
+    /// Entries given back since the driver was last told or found uninterested.
+    added: bool,
+}
+
+/// How a driver broke the ring protocol. Section numbers are of virtio 1.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Broken {
+    /// More requests than entries (2.7.6).
+    #[error("the available index runs further ahead than the queue is long")]
+    AvailableIndex,
+    /// A descriptor number past the table's end (2.7.5).
+    #[error("a descriptor number is past the end of its table")]
+    DescriptorIndex,
+    /// A loop, or a chain longer than the queue (2.7.5.2).
+    #[error("a descriptor chain is longer than the queue, or loops")]
+    ChainLength,
+    /// More than 4 GiB in one chain (2.7.5.2).
+    #[error("a descriptor chain holds 4 GiB or more")]
+    ChainBytes,
+    /// Nested, combined with NEXT, or of a length that is no table's (2.7.5.3.1).
+    #[error("an indirect descriptor is malformed")]
+    Indirect,
+    /// Device-readable after device-writable (2.7.4.2).
+    #[error("a device-readable buffer follows a device-writable one")]
+    Order,
+    /// Not guest memory.
+    #[error("a descriptor or a ring lies outside guest memory")]
+    Memory,
+    /// The queue was never enabled, or its rings lie at address 0.
+    #[error("the queue is not set up")]
+    NotReady,
+}
+
+impl Ring {
+    /// Takes over what the driver enabled; the doorbell's descriptor goes to whoever waits for it.
+    pub fn new(number: usize, memory: GuestRam, active: ActiveQueue) -> (Self, Kick) {
+        let ActiveQueue {
+            queue,
+            kick,
+            notifier,
+        } = active;
+        (Self::over(number, memory, queue, notifier), kick)
+    }
+
+    /// A ring without a doorbell, for one who knows by other means when to look.
+    pub fn over(number: usize, memory: GuestRam, queue: Queue, notifier: Notifier) -> Self {
+        Self {
+            number,
+            memory,
+            queue,
+            notifier,
+            added: false,
+        }
+    }
+
+    /// An empty chain for [`Ring::pop`], to be made once and used for every request.
+    pub fn chain(&self) -> Chain {
+        Chain::new(self.memory.clone(), self.queue.max_size())
+    }
+
+    /// How many entries the driver chose.
+    pub fn size(&self) -> u16 {
+        self.queue.size()
+    }
+
+    /// Puts the next request into `chain`; false when there is none.
+    ///
+    /// # Errors
+    /// When the driver broke the protocol. `chain` is then empty.
+    pub fn pop(&mut self, chain: &mut Chain) -> Result<bool, BackendError> {
+        let taken = self.take(chain);
+        if taken.is_err() {
+            chain.clear();
+        }
+        taken.map_err(|broken| self.broken(broken))
+    }
+
+    /// Undoes the last [`Ring::pop`]: the request comes again. For a device that finds no room for an answer yet.
+    pub fn put_back(&mut self) {
+        self.queue.go_to_previous_position();
+    }
+
+    /// Is there a request? Costs one read of guest memory.
+    ///
+    /// # Errors
+    /// When the ring is not in guest memory.
+    pub fn has_request(&self) -> Result<bool, BackendError> {
+        let available = self.queue.avail_idx(&self.memory, Ordering::Acquire);
+        let available = available.map_err(|_outside| self.broken(Broken::Memory))?;
+        Ok(available.0 != self.queue.next_avail())
+    }
+
+    /// Gives a request back with the number of bytes that the device wrote from the start of the chain's writable part.
+    /// The driver learns of it with the next [`Ring::signal`].
+    ///
+    /// # Errors
+    /// When `head` is no descriptor of this queue, or the ring is not in guest memory.
+    pub fn push(&mut self, head: u16, written: u32) -> Result<(), BackendError> {
+        let pushed = self.queue.add_used(&self.memory, head, written);
+        pushed.map_err(|error| self.broken(Broken::from(&error)))?;
+        self.added = true;
+        Ok(())
+    }
+
+    /// Interrupts the driver if something was given back and the driver wants to know (2.7.7: `used_event`, or the flag
+    /// NO_INTERRUPT without EVENT_IDX). Call it once for a batch, not once for a request.
+    ///
+    /// # Errors
+    /// When the ring is not in guest memory.
+    pub fn signal(&mut self) -> Result<(), BackendError> {
+        if !self.added {
+            return Ok(());
+        }
+        self.added = false;
+        if self
+            .wants_interrupt()
+            .map_err(|broken| self.broken(broken))?
+        {
+            self.notifier.0.trigger();
+        }
+        Ok(())
+    }
+
+    /// Asks the driver to notify about the next request, and says whether one arrived before it could have heard that:
+    /// then look again instead of waiting.
+    ///
+    /// # Errors
+    /// When the ring is not in guest memory.
+    pub fn arm(&mut self) -> Result<bool, BackendError> {
+        let armed = self.queue.enable_notification(&self.memory);
+        armed.map_err(|error| self.broken(Broken::from(&error)))
+    }
+
+    /// Tells the driver that notifications are of no use now, for we are looking anyway. With EVENT_IDX it need not be told.
+    ///
+    /// # Errors
+    /// When the ring is not in guest memory.
+    pub fn disarm(&mut self) -> Result<(), BackendError> {
+        let disarmed = self.queue.disable_notification(&self.memory);
+        disarmed.map_err(|error| self.broken(Broken::from(&error)))
+    }
+
+    /// This queue's part of an error that a backend returns.
+    pub fn broken(&self, broken: Broken) -> BackendError {
+        BackendError::Queue {
+            queue: self.number,
+            source: broken,
+        }
+    }
+
+    fn take(&mut self, chain: &mut Chain) -> Result<bool, Broken> {
+        let table = Table {
+            address: GuestAddress(self.queue.desc_table()),
+            length: self.queue.size(),
+            indirect: false,
+        };
+        let heads = self.queue.iter(&self.memory);
+        let next = heads.map_err(|error| Broken::from(&error))?.next();
+        let Some(head) = next.map(|chain| chain.head_index()) else {
+            return Ok(false);
+        };
+        chain.load(table, head)?;
+        Ok(true)
+    }
+
+    fn wants_interrupt(&mut self) -> Result<bool, Broken> {
+        if self.queue.event_idx_enabled() {
+            let needs = self.queue.needs_notification(&self.memory);
+            return needs.map_err(|error| Broken::from(&error));
+        }
+        // The entries must be out before we look at what the driver wants of us (2.7.7.2).
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let address = GuestAddress(self.queue.avail_ring());
+        let flags: u16 = self
+            .memory
+            .load(address, Ordering::Relaxed)
+            .map_err(|_outside| Broken::Memory)?;
+        Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+    }
+}
+
+impl From<&QueueError> for Broken {
+    fn from(error: &QueueError) -> Self {
+        match error {
+            QueueError::InvalidAvailRingIndex => Self::AvailableIndex,
+            QueueError::InvalidDescriptorIndex => Self::DescriptorIndex,
+            QueueError::QueueNotReady => Self::NotReady,
+            _ => Self::Memory,
+        }
+    }
+}
