@@ -1,0 +1,85 @@
+//! What is said to a running monitor, and what it answers. Main types: [`Request`] and [`Reply`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Disk, DiskId, Ending, Fd, PciAddress};
+
+/// One thing asked of a running monitor over its control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How is it? Answered by [`Reply::Status`].
+    Status,
+    /// Put a disk on the bus; its descriptors come with the message. Answered by [`Reply::Added`]; the guest sees the disk
+    /// after a rescan of the bus.
+    AddDisk(Disk),
+    /// Take a device off the bus, after the guest has let go of it. Answered by [`Reply::Removed`] when the monitor has
+    /// closed the device's files.
+    RemoveDevice {
+        /// The address that [`Reply::Added`] gave.
+        pci_address: PciAddress,
+    },
+    /// End the machine now, as pulling the plug would. Answered by [`Reply::Ended`].
+    Stop,
+}
+
+/// What a monitor says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// The machine is assembled, the jail is shut, the processors run.
+    Running(Running),
+    /// The answer to [`Request::Status`].
+    Status(Status),
+    /// The disk is on the bus.
+    Added {
+        /// Where.
+        pci_address: PciAddress,
+    },
+    /// The device is off the bus.
+    Removed,
+    /// What was asked was not done, and nothing changed. On the launch socket: there will be no machine.
+    Refused {
+        /// Why, for people, with what to do; at most [`limits::TEXT_BYTES`](crate::limits::TEXT_BYTES).
+        reason: String,
+    },
+    /// The machine is over; the socket closes after this.
+    Ended(Ending),
+}
+
+/// How long the start took. Times are microseconds since [`Launch::started_ns`](crate::Launch::started_ns).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// The launch message was read.
+    pub message_us: u64,
+    /// Namespaces, root, identity, capabilities and limits were in place.
+    pub jailed_us: u64,
+    /// Memory, kernel and devices were in place.
+    pub assembled_us: u64,
+    /// Every thread had its system call filter and the processors were let go.
+    pub running_us: u64,
+}
+
+/// What a running monitor knows about its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The contract's version as the monitor knows it.
+    pub version: u32,
+    /// The machine's name from its launch.
+    pub name: String,
+    /// A descriptor that stands for the monitor's process (pidfd), with which it can be waited for and killed.
+    pub pidfd: Fd,
+    /// Microseconds since the processors were let go.
+    pub uptime_us: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Processors that are there, online or not.
+    pub processors: u8,
+    /// The disks that are on the bus.
+    pub disks: BTreeMap<DiskId, PciAddress>,
+    /// How often processors left the guest for the monitor, by kind.
+    #[serde(default)]
+    pub exits: BTreeMap<String, u64>,
+}

@@ -1,0 +1,130 @@
+//! The one message that a monitor is born with. Main type: [`Launch`]. [`Launch::check`] is where its bounds are checked;
+//! the monitor does it before it acquires anything.
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::DiskId;
+
+pub use check::Invalid;
+
+/// A descriptor of the same message, by its place there. Each place has exactly one purpose; only segments of one disk may
+/// share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fd(pub u8);
+
+/// A whole machine: plain values, and open descriptors for everything that has a path on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// [`VERSION`](crate::VERSION).
+    pub version: u32,
+    /// What the launcher calls the machine; for people only.
+    pub name: String,
+    /// CLOCK_MONOTONIC in nanoseconds just before the monitor's exec: where its timings count from.
+    pub started_ns: u64,
+    /// Who the monitor becomes on the host.
+    pub identity: Identity,
+    /// When the monitor ends by itself.
+    pub lifetime: Lifetime,
+    /// How many processors.
+    pub processors: Processors,
+    /// Memory, a multiple of the page size.
+    pub memory_bytes: u64,
+    /// Words for the kernel's command line, after the monitor's own.
+    #[serde(default)]
+    pub command_line: String,
+    /// /dev/kvm.
+    pub kvm: Fd,
+    /// The guest's kernel: an uncompressed x86-64 vmlinux with a PVH entry.
+    pub kernel: Fd,
+    /// The guest's root, a cpio archive; without one the kernel has to bring its own.
+    pub guest_image: Option<Fd>,
+    /// A listening SOCK_SEQPACKET socket for [`Request`](crate::Request)s.
+    pub control_listener: Fd,
+    /// The socket device.
+    pub vsock: Vsock,
+    /// Where the console goes.
+    pub console: Console,
+    /// Disks that are there from the start.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+}
+
+/// An unprivileged user and group, used by nothing else than monitors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// User id on the host, not 0.
+    pub uid: u32,
+    /// Group id on the host, not 0.
+    pub gid: u32,
+}
+
+/// When a monitor ends by itself, beside its guest's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lifetime {
+    /// With the other end of the launch socket: for a command in a terminal.
+    WithLauncher,
+    /// Only when it is told to: for a daemon, which may be restarted.
+    UntilStopped,
+}
+
+/// Processors of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Processors {
+    /// How many the kernel brings online by itself.
+    pub boot: u8,
+    /// How many there are in all; the rest waits for the agent.
+    pub max: u8,
+}
+
+/// The socket device, whose host side is a unix socket: a client connects, writes `CONNECT <port>\n` and reads `OK <port>\n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vsock {
+    /// A listening SOCK_STREAM socket.
+    pub listener: Fd,
+    /// The guest's context id, 3 or more.
+    pub guest_cid: u32,
+}
+
+/// Where the guest's console goes. Its last output is kept for the ending in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Console {
+    /// Nowhere: the kernel says nothing unless it panics.
+    Off,
+    /// Everything is written to this descriptor.
+    Log(Fd),
+}
+
+/// A disk: the bytes of its segments, one after the other. Always raw; no content is looked at to learn a format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// What the guest sees as its serial number; no two disks of a machine share it.
+    pub id: DiskId,
+    /// Its content in order.
+    pub segments: Vec<Segment>,
+    /// Whether the guest may not write.
+    pub read_only: bool,
+}
+
+/// An extent of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    /// The file, open for reading, and for writing too unless the disk is read-only.
+    pub fd: Fd,
+    /// First byte of the extent, a multiple of a sector.
+    pub offset: u64,
+    /// Length in bytes, a multiple of a sector and not 0.
+    pub length: u64,
+}

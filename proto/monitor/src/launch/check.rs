@@ -1,0 +1,266 @@
+//! The bounds of a launch message and of a disk. Main type: [`Invalid`].
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use crate::{Console, Disk, DiskId, Fd, Launch, Processors, VERSION, limits};
+
+/// What a message asks for that no machine can be.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Invalid {
+    /// Launcher and monitor come from different builds.
+    #[error(
+        "the launch message has version {found}, this monitor speaks {VERSION}: install both from one build"
+    )]
+    Version {
+        /// The message's.
+        found: u32,
+    },
+    /// The name is empty or too long.
+    #[error(
+        "the machine's name has {length} bytes: 1 to {} are possible",
+        limits::NAME_BYTES
+    )]
+    Name {
+        /// Its length.
+        length: usize,
+    },
+    /// The monitor would stay root.
+    #[error("the monitor was told to run as user {uid}, group {gid}: neither may be 0")]
+    Identity {
+        /// User id.
+        uid: u32,
+        /// Group id.
+        gid: u32,
+    },
+    /// Processor counts that make no sense.
+    #[error(
+        "{boot} of {max} processors at boot: 1 to {} are possible, and no more at boot than in all",
+        limits::PROCESSORS
+    )]
+    Processors {
+        /// At boot.
+        boot: u8,
+        /// In all.
+        max: u8,
+    },
+    /// Too little, too much, or broken pages.
+    #[error(
+        "{bytes} bytes of memory: give a multiple of {} from {} MiB to {} MiB",
+        limits::PAGE_BYTES, limits::LEAST_MEMORY_BYTES >> 20, limits::MOST_MEMORY_BYTES >> 20
+    )]
+    Memory {
+        /// The size.
+        bytes: u64,
+    },
+    /// Too long, or not plain text.
+    #[error(
+        "the addition to the kernel's command line is not printable ASCII of at most {} bytes",
+        limits::COMMAND_LINE_BYTES
+    )]
+    CommandLine,
+    /// 0 to 2 are reserved (virtio 1.3, section 5.10.4).
+    #[error("the guest's vsock context id is {cid}: 3 is the least")]
+    Cid {
+        /// The id.
+        cid: u32,
+    },
+    /// More disks than slots.
+    #[error("{count} disks: {} are possible", limits::DISKS)]
+    Disks {
+        /// How many.
+        count: usize,
+    },
+    /// Two disks that can't be told apart.
+    #[error("two disks are called {id}")]
+    DiskTwice {
+        /// Their id.
+        id: DiskId,
+    },
+    /// A disk of no or too many parts.
+    #[error(
+        "disk {id} has {count} segments: 1 to {} are possible",
+        limits::DISK_SEGMENTS
+    )]
+    Segments {
+        /// Its id.
+        id: DiskId,
+        /// How many.
+        count: usize,
+    },
+    /// An extent that does not lie on sectors, is empty, or whose end can't be told.
+    #[error(
+        "segment {index} of disk {id} is not whole sectors of {} bytes",
+        limits::SECTOR_BYTES
+    )]
+    Segment {
+        /// The disk's id.
+        id: DiskId,
+        /// Place of the segment in the disk.
+        index: usize,
+    },
+    /// The message names a descriptor that did not come with it.
+    #[error("the message names descriptor {slot}, and {count} came with it")]
+    FdMissing {
+        /// Its place.
+        slot: u8,
+        /// How many came.
+        count: usize,
+    },
+    /// The message names a descriptor for two purposes.
+    #[error("the message names descriptor {slot} twice")]
+    FdTwice {
+        /// Its place.
+        slot: u8,
+    },
+    /// A descriptor came that the message doesn't name.
+    #[error("descriptor {slot} came with the message and is not named in it")]
+    FdUnused {
+        /// Its place.
+        slot: usize,
+    },
+}
+
+impl Launch {
+    /// Checks every bound of the message, which came with `fds` descriptors.
+    ///
+    /// # Errors
+    /// The first thing found that no machine can be.
+    pub fn check(&self, fds: usize) -> Result<(), Invalid> {
+        check_values(self)?;
+        if self.disks.len() > limits::DISKS {
+            return Err(Invalid::Disks {
+                count: self.disks.len(),
+            });
+        }
+        let mut ids = BTreeSet::new();
+        for disk in &self.disks {
+            check_segments(disk)?;
+            if !ids.insert(&disk.id) {
+                return Err(Invalid::DiskTwice {
+                    id: disk.id.clone(),
+                });
+            }
+        }
+        check_fds(&self.fds(), fds)
+    }
+
+    fn fds(&self) -> Vec<Fd> {
+        let mut named = vec![
+            self.kvm,
+            self.kernel,
+            self.control_listener,
+            self.vsock.listener,
+        ];
+        named.extend(self.guest_image);
+        if let Console::Log(fd) = self.console {
+            named.push(fd);
+        }
+        named.extend(self.disks.iter().flat_map(Disk::fds));
+        named
+    }
+}
+
+impl Disk {
+    /// Checks the bounds of a disk whose request came with `fds` descriptors.
+    ///
+    /// # Errors
+    /// The first thing found that no disk can be.
+    pub fn check(&self, fds: usize) -> Result<(), Invalid> {
+        check_segments(self)?;
+        check_fds(&self.fds(), fds)
+    }
+
+    /// The descriptors of its segments, each once.
+    fn fds(&self) -> Vec<Fd> {
+        let distinct: BTreeSet<Fd> = self.segments.iter().map(|segment| segment.fd).collect();
+        distinct.into_iter().collect()
+    }
+}
+
+fn check_values(launch: &Launch) -> Result<(), Invalid> {
+    if launch.version != VERSION {
+        return Err(Invalid::Version {
+            found: launch.version,
+        });
+    }
+    if !(1..=limits::NAME_BYTES).contains(&launch.name.len()) {
+        return Err(Invalid::Name {
+            length: launch.name.len(),
+        });
+    }
+    if launch.identity.uid == 0 || launch.identity.gid == 0 {
+        return Err(Invalid::Identity {
+            uid: launch.identity.uid,
+            gid: launch.identity.gid,
+        });
+    }
+    let Processors { boot, max } = launch.processors;
+    if boot == 0 || boot > max || max > limits::PROCESSORS {
+        return Err(Invalid::Processors { boot, max });
+    }
+    let bytes = launch.memory_bytes;
+    let sizes = limits::LEAST_MEMORY_BYTES..=limits::MOST_MEMORY_BYTES;
+    if !sizes.contains(&bytes) || !bytes.is_multiple_of(limits::PAGE_BYTES) {
+        return Err(Invalid::Memory { bytes });
+    }
+    let words = &launch.command_line;
+    let plain = words
+        .bytes()
+        .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if words.len() > limits::COMMAND_LINE_BYTES || !plain {
+        return Err(Invalid::CommandLine);
+    }
+    if launch.vsock.guest_cid < 3 || launch.vsock.guest_cid == u32::MAX {
+        return Err(Invalid::Cid {
+            cid: launch.vsock.guest_cid,
+        });
+    }
+    Ok(())
+}
+
+fn check_segments(disk: &Disk) -> Result<(), Invalid> {
+    if !(1..=limits::DISK_SEGMENTS).contains(&disk.segments.len()) {
+        return Err(Invalid::Segments {
+            id: disk.id.clone(),
+            count: disk.segments.len(),
+        });
+    }
+    let mut total: u64 = 0;
+    for (index, segment) in disk.segments.iter().enumerate() {
+        let whole = segment.offset.is_multiple_of(limits::SECTOR_BYTES)
+            && segment.length.is_multiple_of(limits::SECTOR_BYTES)
+            && segment.length > 0;
+        let end = segment.offset.checked_add(segment.length);
+        let sum = total.checked_add(segment.length);
+        let countable = |bytes: Option<u64>| bytes.filter(|bytes| i64::try_from(*bytes).is_ok());
+        match (whole, countable(end), countable(sum)) {
+            (true, Some(_), Some(sum)) => total = sum,
+            _ => {
+                return Err(Invalid::Segment {
+                    id: disk.id.clone(),
+                    index,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every named descriptor came, and every one that came is named once.
+fn check_fds(named: &[Fd], count: usize) -> Result<(), Invalid> {
+    let mut seen = BTreeSet::new();
+    for Fd(slot) in named {
+        if usize::from(*slot) >= count {
+            return Err(Invalid::FdMissing { slot: *slot, count });
+        }
+        if !seen.insert(usize::from(*slot)) {
+            return Err(Invalid::FdTwice { slot: *slot });
+        }
+    }
+    match (0..count).find(|slot| !seen.contains(slot)) {
+        Some(slot) => Err(Invalid::FdUnused { slot }),
+        None => Ok(()),
+    }
+}

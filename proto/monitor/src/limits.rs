@@ -1,0 +1,46 @@
+//! Sizes that both sides hold to. A message that breaks one is refused before anything is allocated for it.
+
+/// Largest message, as bytes of JSON. It bounds the receive buffer; a console tail in its worst escaping fits in.
+pub const MESSAGE_BYTES: usize = 64 << 10;
+
+/// Most descriptors in one message. The kernel's own limit is 253 (SCM_MAX_FD in include/net/scm.h).
+pub const MESSAGE_FDS: usize = 250;
+
+/// Most processors of one machine.
+pub const PROCESSORS: u8 = 64;
+
+/// Least memory that our guest kernel and agent start in.
+pub const LEAST_MEMORY_BYTES: u64 = 32 << 20;
+
+/// Most memory of one machine: 1 TiB.
+pub const MOST_MEMORY_BYTES: u64 = 1 << 40;
+
+/// Granularity of memory sizes: a page.
+pub const PAGE_BYTES: u64 = 4096;
+
+/// Most disks of one machine at a time; the bus has no more slots than these and the fixed devices need.
+pub const DISKS: usize = 24;
+
+/// Most extents of one disk.
+pub const DISK_SEGMENTS: usize = 200;
+
+/// Length of a sector: a disk's size and the bounds of its segments are multiples of it (virtio 1.3, section 5.2.4).
+pub const SECTOR_BYTES: u64 = 512;
+
+/// Longest addition to the kernel's command line, in bytes. The whole line has 2048 (COMMAND_LINE_SIZE on x86).
+pub const COMMAND_LINE_BYTES: usize = 1024;
+
+/// Longest name of a machine, in bytes.
+pub const NAME_BYTES: usize = 128;
+
+/// Longest id of a disk, in bytes: virtio's device id string (virtio 1.3, section 5.2.6.1).
+pub const DISK_ID_BYTES: usize = 20;
+
+/// Most of the console's last output that an ending carries, in bytes.
+pub const CONSOLE_TAIL_BYTES: usize = 8 << 10;
+
+/// Longest text of an ending or a refusal, in bytes.
+pub const TEXT_BYTES: usize = 4 << 10;
+
+/// Most connections to one control socket at a time.
+pub const CONTROL_CONNECTIONS: usize = 8;
