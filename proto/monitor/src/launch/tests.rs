@@ -72,48 +72,48 @@ fn launch_with_values_out_of_bounds_names_them() {
     check(
         |launch| launch.version = 2,
         7,
-        Err(Invalid::Version { found: 2 }),
+        &Err(Invalid::Version { found: 2 }),
     );
     check(
         |launch| launch.name.clear(),
         7,
-        Err(Invalid::Name { length: 0 }),
+        &Err(Invalid::Name { length: 0 }),
     );
     let root = Identity { uid: 0, gid: 5 };
     check(
         |launch| launch.identity = root,
         7,
-        Err(Invalid::Identity { uid: 0, gid: 5 }),
+        &Err(Invalid::Identity { uid: 0, gid: 5 }),
     );
     for (boot, max) in [(0, 1), (2, 1), (1, 65)] {
         let processors = Processors { boot, max };
         check(
             |launch| launch.processors = processors,
             7,
-            Err(Invalid::Processors { boot, max }),
+            &Err(Invalid::Processors { boot, max }),
         );
     }
     for bytes in [0, 16 << 20, (256 << 20) + 1, 2 << 40] {
         check(
             |launch| launch.memory_bytes = bytes,
             7,
-            Err(Invalid::Memory { bytes }),
+            &Err(Invalid::Memory { bytes }),
         );
     }
     check(
         |launch| launch.command_line = "a\nb".to_owned(),
         7,
-        Err(Invalid::CommandLine),
+        &Err(Invalid::CommandLine),
     );
     check(
         |launch| launch.command_line = "x".repeat(1025),
         7,
-        Err(Invalid::CommandLine),
+        &Err(Invalid::CommandLine),
     );
     check(
         |launch| launch.vsock.guest_cid = 2,
         7,
-        Err(Invalid::Cid { cid: 2 }),
+        &Err(Invalid::Cid { cid: 2 }),
     );
 }
 
@@ -124,7 +124,7 @@ fn launch_whose_descriptors_do_not_match_is_refused() {
     check(
         |launch| launch.kernel = Fd(0),
         7,
-        Err(Invalid::FdTwice { slot: 0 }),
+        &Err(Invalid::FdTwice { slot: 0 }),
     );
 }
 
@@ -158,7 +158,7 @@ fn disk_with_bad_extents_is_refused() {
     };
     assert_eq!(
         empty.check(0),
-        Err(Invalid::Segments {
+        &Err(Invalid::Segments {
             id: id.clone(),
             count: 0
         })
