@@ -1,0 +1,218 @@
+//! The handle to one machine. Main type: [`Monitor`]. It sends commands to the `keeper`, which owns the sockets.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use monitor::{Ending, PciAddress, Reply, Request, Running, Status};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    channel::{Channel, ChannelError},
+    deadlines,
+    keeper::{self, Command},
+    launch::{self, LaunchError},
+    plan::{DiskPlan, LaunchPlan, Parcel},
+    process::Process,
+    run_folder::{self, SocketError},
+};
+
+/// How many commands wait for the keeper before a caller waits too.
+const COMMANDS: usize = 16;
+
+/// One running machine.
+///
+/// Dropping the handle of a machine that lives with its launcher ends the machine; another one runs on and can be attached
+/// to again.
+#[derive(Debug)]
+pub struct Monitor {
+    commands: mpsc::Sender<Command>,
+    ending: watch::Receiver<Option<Ending>>,
+    run_folder: PathBuf,
+    pid: Option<u32>,
+}
+
+/// Why a monitor could not be attached to.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// No monitor answers there: it is gone, and its pod with it.
+    #[error("no monitor listens in {run_folder}")]
+    Gone {
+        /// Where it was looked for.
+        run_folder: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: SocketError,
+    },
+    /// It listens and does not answer as it should.
+    #[error("the monitor in {run_folder} does not say how it is")]
+    Dumb {
+        /// Where.
+        run_folder: PathBuf,
+        /// What came instead.
+        #[source]
+        source: RequestError,
+    },
+    /// Its answer came without the descriptor that stands for its process.
+    #[error("the monitor in {run_folder} did not pass a descriptor of its process")]
+    NoProcess {
+        /// Where.
+        run_folder: PathBuf,
+    },
+}
+
+/// Why a request was not fulfilled.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// The monitor said no; nothing changed.
+    #[error("the monitor refused: {reason}")]
+    Refused {
+        /// Its reason.
+        reason: String,
+    },
+    /// The machine is over.
+    #[error("the machine has ended: {}: {}", .0.reason, .0.text)]
+    Ended(Ending),
+    /// No answer in time.
+    #[error("the monitor did not answer in {} s", deadlines::REQUEST.as_secs())]
+    Late,
+    /// The control socket failed.
+    #[error("talk to the monitor")]
+    Channel(#[source] ChannelError),
+    /// An answer to another question.
+    #[error("the monitor's answer does not fit the request: {0}")]
+    Answer(String),
+}
+
+impl Monitor {
+    /// Launches a machine and returns when its processors run.
+    ///
+    /// # Errors
+    /// When that fails; then there is no process and no socket.
+    pub async fn launch(plan: LaunchPlan) -> Result<(Self, Running), LaunchError> {
+        let run_folder = plan.run_folder.clone();
+        let born = launch::launch(plan).await?;
+        let pid = born.process.pid();
+        let monitor = Self::keep(born.control, Some(born.launch), born.process, run_folder, pid);
+        Ok((monitor, born.running))
+    }
+
+    /// Attaches to the monitor that listens in this run folder, whoever launched it.
+    ///
+    /// # Errors
+    /// When none answers there.
+    pub async fn attach(run_folder: &Path) -> Result<Self, AttachError> {
+        let folder = run_folder.to_owned();
+        let gone = |source| AttachError::Gone { run_folder: folder.clone(), source };
+        let control = run_folder::connect(run_folder).map_err(gone)?;
+        let dumb = |source| AttachError::Dumb { run_folder: folder.clone(), source };
+        let wait = tokio::time::timeout(deadlines::REQUEST, keeper::ask_status(&control));
+        let (_, pidfd) = wait.await.unwrap_or(Err(RequestError::Late)).map_err(dumb)?;
+        let Some(process) = pidfd.and_then(|fd| Process::foreign(fd).ok()) else {
+            return Err(AttachError::NoProcess { run_folder: folder });
+        };
+        let pid = process.pid();
+        Ok(Self::keep(control, None, process, folder, pid))
+    }
+
+    fn keep(
+        control: Channel,
+        launch: Option<Channel>,
+        process: Process,
+        run_folder: PathBuf,
+        pid: Option<u32>,
+    ) -> Self {
+        let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (ending_out, ending) = watch::channel(None);
+        let keeper = keeper::Keeper::new(control, launch, process, ending_out);
+        tokio::spawn(keeper.run(commands_in));
+        Self { commands, ending, run_folder, pid }
+    }
+
+    /// The monitor's process id on this host, if it can be told.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// The unix socket behind the guest's vsock: connect, write `CONNECT <port>\n`, read `OK <port>\n`.
+    #[must_use]
+    pub fn vsock_path(&self) -> PathBuf {
+        self.run_folder.join(run_folder::VSOCK_SOCKET)
+    }
+
+    /// Puts a disk on the machine's bus; the guest sees it after a rescan.
+    ///
+    /// # Errors
+    /// When the monitor refuses or is gone.
+    pub async fn add_disk(&self, disk: DiskPlan) -> Result<PciAddress, RequestError> {
+        let mut parcel = Parcel::default();
+        let request = Request::AddDisk(disk.message_part(&mut parcel));
+        drop(parcel);
+        let files = disk.segments.into_iter().map(|segment| segment.file.into()).collect();
+        match self.ask(request, files).await? {
+            Reply::Added { pci_address } => Ok(pci_address),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Takes a device off the machine's bus, after the guest has let go of it.
+    ///
+    /// # Errors
+    /// When the monitor refuses or is gone.
+    pub async fn remove_device(&self, pci_address: PciAddress) -> Result<(), RequestError> {
+        match self.ask(Request::RemoveDevice { pci_address }, Vec::new()).await? {
+            Reply::Removed => Ok(()),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Asks the monitor how it is.
+    ///
+    /// # Errors
+    /// When it is gone or does not answer.
+    pub async fn status(&self) -> Result<Status, RequestError> {
+        match self.ask(Request::Status, Vec::new()).await? {
+            Reply::Status(status) => Ok(status),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Ends the machine: asks the monitor, kills it when it has not ended by the deadline, and returns when its process is
+    /// gone. A machine that is over already gives its ending again.
+    pub async fn stop(&self, deadline: Duration) -> Ending {
+        let asked = async {
+            // Whatever the answer is, the ending tells what became of it.
+            drop(self.ask(Request::Stop, Vec::new()).await);
+            self.ended().await
+        };
+        if let Ok(ending) = tokio::time::timeout(deadline, asked).await {
+            return ending;
+        }
+        // A keeper that is gone has published the ending before.
+        drop(self.commands.send(Command::Kill).await);
+        self.ended().await
+    }
+
+    /// Waits for the machine's end. Any number of callers may wait, and those that come late get the same answer.
+    pub async fn ended(&self) -> Ending {
+        let mut ending = self.ending.clone();
+        let found = ending.wait_for(Option::is_some).await.ok().and_then(|ending| ending.clone());
+        found.unwrap_or_else(|| Ending {
+            reason: monitor::EndReason::Lost,
+            text: "the task that watched the monitor is gone: the runtime was shut down".to_owned(),
+            console_tail: String::new(),
+        })
+    }
+
+    async fn ask(&self, request: Request, fds: Vec<std::os::fd::OwnedFd>) -> Result<Reply, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(Command::Ask { request, fds, reply }).await;
+        match (sent, answer.await) {
+            (Ok(()), Ok(answer)) => answer,
+            _ => Err(RequestError::Ended(self.ended().await)),
+        }
+    }
+}

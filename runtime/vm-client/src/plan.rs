@@ -1,0 +1,138 @@
+//! What to launch, in terms of open files. Main type: [`LaunchPlan`]; it becomes a `Launch` message and the descriptors
+//! beside it.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+};
+
+use monitor::{
+    Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Processors, Segment, VERSION, Vsock,
+};
+
+/// The guest's vsock context id. The device is not the host's, so every guest can have the same.
+const GUEST_CID: u32 = 3;
+
+/// A machine to launch.
+#[derive(Debug)]
+pub struct LaunchPlan {
+    /// The monitor, `cofferdam-vmm`.
+    pub program: PathBuf,
+    /// The folder where its sockets are made. It exists, and nobody else can enter it.
+    pub run_folder: PathBuf,
+    /// What the machine is called; for people.
+    pub name: String,
+    /// Whom the monitor becomes.
+    pub identity: Identity,
+    /// When the machine ends by itself.
+    pub lifetime: Lifetime,
+    /// Processors, at boot and in all.
+    pub processors: Processors,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Words to add to the kernel's command line.
+    pub command_line: String,
+    /// An uncompressed vmlinux.
+    pub kernel: File,
+    /// The guest's root, a cpio archive.
+    pub guest_image: Option<File>,
+    /// Where the guest's console goes, if anywhere.
+    pub console: Option<File>,
+    /// Disks that are there from the start.
+    pub disks: Vec<DiskPlan>,
+}
+
+/// A disk to give to a machine.
+#[derive(Debug)]
+pub struct DiskPlan {
+    /// What the guest sees as its serial number.
+    pub id: DiskId,
+    /// Its content, in order.
+    pub segments: Vec<SegmentPlan>,
+    /// Whether the guest may not write. If it may, the files are open for writing.
+    pub read_only: bool,
+}
+
+/// An extent of an open file; both numbers in bytes and multiples of 512.
+#[derive(Debug)]
+pub struct SegmentPlan {
+    /// The file.
+    pub file: File,
+    /// Where the extent begins.
+    pub offset: u64,
+    /// Its length.
+    pub length: u64,
+}
+
+/// The sockets that a monitor is given beside the plan's files.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) control: OwnedFd,
+    pub(crate) vsock: OwnedFd,
+}
+
+/// The descriptors of one message, in their places.
+#[derive(Debug, Default)]
+pub(crate) struct Parcel<'a> {
+    fds: Vec<BorrowedFd<'a>>,
+}
+
+impl<'a> Parcel<'a> {
+    /// Puts a descriptor into the parcel. Past 255 the place does not fit; the contract's limit of 250 refuses that message.
+    fn put(&mut self, fd: &'a impl AsFd) -> Fd {
+        let place = u8::try_from(self.fds.len()).unwrap_or(u8::MAX);
+        self.fds.push(fd.as_fd());
+        Fd(place)
+    }
+
+    pub(crate) fn fds(&self) -> &[BorrowedFd<'a>] {
+        &self.fds
+    }
+}
+
+impl LaunchPlan {
+    /// The message for this plan, with its descriptors.
+    pub(crate) fn message<'a>(
+        &'a self,
+        kvm: &'a File,
+        listeners: &'a Listeners,
+        started_ns: u64,
+    ) -> (Launch, Parcel<'a>) {
+        let mut parcel = Parcel::default();
+        let launch = Launch {
+            version: VERSION,
+            name: self.name.clone(),
+            started_ns,
+            identity: self.identity,
+            lifetime: self.lifetime,
+            processors: self.processors,
+            memory_bytes: self.memory_bytes,
+            command_line: self.command_line.clone(),
+            kvm: parcel.put(kvm),
+            kernel: parcel.put(&self.kernel),
+            guest_image: self.guest_image.as_ref().map(|image| parcel.put(image)),
+            control_listener: parcel.put(&listeners.control),
+            vsock: Vsock { listener: parcel.put(&listeners.vsock), guest_cid: GUEST_CID },
+            console: self.console.as_ref().map_or(Console::Off, |log| Console::Log(parcel.put(log))),
+            disks: self.disks.iter().map(|disk| disk.message_part(&mut parcel)).collect(),
+        };
+        (launch, parcel)
+    }
+}
+
+impl DiskPlan {
+    /// The message part for this disk; its descriptors go into the parcel.
+    pub(crate) fn message_part<'a>(&'a self, parcel: &mut Parcel<'a>) -> Disk {
+        let segments = self.segments.iter().map(|segment| Segment {
+            fd: parcel.put(&segment.file),
+            offset: segment.offset,
+            length: segment.length,
+        });
+        let segments = segments.collect();
+        Disk { id: self.id.clone(), segments, read_only: self.read_only }
+    }
+}
