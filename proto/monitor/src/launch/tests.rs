@@ -158,7 +158,7 @@ fn disk_with_bad_extents_is_refused() {
     };
     assert_eq!(
         empty.check(0),
-        &Err(Invalid::Segments {
+        Err(Invalid::Segments {
             id: id.clone(),
             count: 0
         })
