@@ -22,6 +22,8 @@ pub struct ContainerSpec {
     pub limits: Limits,
     /// No writable layer above the image.
     pub read_only_root: bool,
+    /// Set-user-ID programs and file capabilities give nothing (prctl(2), PR_SET_NO_NEW_PRIVS).
+    pub no_new_privileges: bool,
 }
 
 /// A terminal and its first size.

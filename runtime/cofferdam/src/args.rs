@@ -1,0 +1,153 @@
+//! The command line. Main type: [`Arguments`]. Parsing only: `main` hands each command to its module.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs OCI containers in KVM microVMs of their own.
+///
+/// First steps: `cofferdam check` says whether this host can do it; `cofferdam image import FILE` takes an image;
+/// `cofferdam run --image NAME -- COMMAND` runs it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cofferdam",
+    version,
+    disable_version_flag = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    /// Configuration file [default: /etc/cofferdam/config.toml, or built-in defaults where there is none]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command in a container in a VM of its own; exit as it exits
+    Run(Box<RunArguments>),
+    /// Import, list and remove images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Say whether this host can run VMs, and what to do where it can't
+    Check(CheckArguments),
+    /// Print every configuration key with its meaning and default
+    Config,
+    /// Print versions: the program's, the agent protocol's, the monitor protocol's
+    Version(JsonArgument),
+}
+
+/// Run a command in a container in a VM of its own; exit as it exits.
+///
+/// The VM boots, the container's output and exit code come back, the VM is gone. A command that a signal ended gives 128 plus
+/// the signal's number, as in a shell; 125 means that Cofferdam failed, 126 that the command can't be executed, 127 that it does
+/// not exist.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cofferdam run --image busybox -- uname -a
+  cofferdam run -it --image busybox -- sh
+  tar c . | cofferdam run -i --image busybox --memory 512 -- tar t
+  cofferdam run --cpus 4 --timings --image busybox -- nproc")]
+pub(crate) struct RunArguments {
+    /// Image to run: a name, name:tag, digest or id of `cofferdam image ls`
+    #[arg(long, value_name = "REF")]
+    pub(crate) image: Option<String>,
+
+    /// Virtual processors of the VM [default: vm.cpus of the configuration]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) cpus: Option<u8>,
+
+    /// Memory that the container may use, in MiB; the VM is larger by what its kernel needs [default: vm.memory_mib]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(4..=4_194_304))]
+    pub(crate) memory: Option<u32>,
+
+    /// Most processes and threads of the container; 0 is no limit [default: container.pids_limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) pids_limit: Option<u32>,
+
+    /// Connect standard input
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+
+    /// Give the container a terminal; Ctrl-C and the window's size reach it
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+
+    /// Set an environment variable; NAME alone takes the value that it has here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+
+    /// Run as this user [default: the image's]
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+
+    /// Working directory in the container [default: the image's]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+
+    /// Make the container's root read-only: no writable layer
+    #[arg(long)]
+    pub(crate) read_only: bool,
+
+    /// Set-user-ID programs give no privileges in the container
+    #[arg(long)]
+    pub(crate) no_new_privileges: bool,
+
+    /// Print to standard error how long each stage took
+    #[arg(long)]
+    pub(crate) timings: bool,
+
+    /// Command and arguments [default: the image's]
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Import, list and remove images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Import an OCI layout folder, an OCI archive or a docker-archive (`docker save`)
+    Import(ImportArguments),
+    /// List the images
+    Ls(JsonArgument),
+    /// Remove a name; the image goes with its last name
+    Rm(RemoveArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// Folder or archive; layers may be plain, gzip or zstd
+    #[arg(value_name = "FILE")]
+    pub(crate) source: PathBuf,
+
+    /// Name for the image, beside those that the archive gives
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArguments {
+    /// Name, digest or id
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) output: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonArgument {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! The configuration file. `config.toml` beside this file is both the documentation and the defaults: what `cofferdam config`
+//! prints is what is in force where the host has no file. Main type: [`Config`].
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// The documented defaults.
+pub(crate) const DEFAULTS: &str = include_str!("config.toml");
+
+/// Where the file is when --config does not say.
+pub(crate) const DEFAULT_PATH: &str = "/etc/cofferdam/config.toml";
+
+/// Largest configuration file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// All of the configuration; `config.toml` documents each key.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) kernel: PathBuf,
+    pub(crate) guest_image: PathBuf,
+    pub(crate) monitor: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) deadline_scale: u32,
+    pub(crate) vm: Vm,
+    pub(crate) container: Container,
+    pub(crate) jail: Jail,
+}
+
+/// `[vm]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Vm {
+    pub(crate) cpus: u8,
+    pub(crate) memory_mib: u32,
+    pub(crate) overhead_mib: u32,
+    pub(crate) console: Console,
+    pub(crate) kernel_arguments: String,
+}
+
+/// `vm.console`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Console {
+    Off,
+    Log,
+}
+
+/// `[container]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Container {
+    pub(crate) pids_limit: u32,
+    pub(crate) writable_mib: u32,
+}
+
+/// `[jail]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Jail {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// The configuration can't be used.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    #[error("read the configuration {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the configuration {} is larger than {MAX_BYTES} bytes", path.display())]
+    TooLarge { path: PathBuf },
+    #[error(
+        "the configuration {} is not right (`cofferdam config` prints every key with its meaning)",
+        path.display()
+    )]
+    Parse {
+        path: PathBuf,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    #[error("the configuration {}: {key} is {value}, it must be {rule}", path.display())]
+    OutOfRange {
+        path: PathBuf,
+        key: &'static str,
+        value: u64,
+        rule: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the file; `None` reads the default path, where a missing file means the defaults.
+    pub(crate) fn load(given: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = given.unwrap_or(Path::new(DEFAULT_PATH));
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && given.is_none() => {
+                return Self::parse("", path);
+            }
+            Ok(about) if about.len() > MAX_BYTES => {
+                return Err(ConfigError::TooLarge {
+                    path: path.to_owned(),
+                });
+            }
+            _ => {}
+        }
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let wrong = |source: toml::de::Error| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        // The defaults are a table like the user's: laid under it, so that each is written once, in config.toml.
+        let mut table: toml::Table = toml::from_str(DEFAULTS).map_err(wrong)?;
+        let given: toml::Table = toml::from_str(text).map_err(wrong)?;
+        lay_over(&mut table, given);
+        let config: Self = table.try_into().map_err(wrong)?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let rules: [(&'static str, u64, bool, &'static str); 6] = [
+            (
+                "deadline_scale",
+                self.deadline_scale.into(),
+                (1..=1000).contains(&self.deadline_scale),
+                "1 to 1000",
+            ),
+            (
+                "vm.cpus",
+                self.vm.cpus.into(),
+                self.vm.cpus >= 1,
+                "at least 1",
+            ),
+            (
+                "vm.memory_mib",
+                self.vm.memory_mib.into(),
+                self.vm.memory_mib >= 16,
+                "at least 16",
+            ),
+            (
+                "container.writable_mib",
+                self.container.writable_mib.into(),
+                self.container.writable_mib >= 1,
+                "at least 1",
+            ),
+            (
+                "jail.uid",
+                self.jail.uid.into(),
+                self.jail.uid != 0,
+                "not root",
+            ),
+            (
+                "jail.gid",
+                self.jail.gid.into(),
+                self.jail.gid != 0,
+                "not root",
+            ),
+        ];
+        for (key, value, good, rule) in rules {
+            if !good {
+                return Err(ConfigError::OutOfRange {
+                    path: path.to_owned(),
+                    key,
+                    value,
+                    rule,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the image store is.
+    pub(crate) fn image_dir(&self) -> PathBuf {
+        self.state_dir.join("images")
+    }
+
+    /// Where live pods have their folders.
+    pub(crate) fn pod_dir(&self) -> PathBuf {
+        self.run_dir.join("pods")
+    }
+}
+
+/// Lays `over` over `base`, table by table.
+fn lay_over(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
