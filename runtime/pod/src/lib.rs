@@ -1,1 +1,2 @@
-//! pod: being built.
+//! The heart: one task owns one pod.
+pub mod oci;
