@@ -4,3 +4,6 @@
 pub mod backend;
 pub mod device;
 pub mod queue;
+
+#[cfg(test)]
+mod test_driver;

@@ -1,0 +1,1 @@
+//! Drives a device through its PCI function as Linux does.
