@@ -1,0 +1,117 @@
+//! The command line of QEMU: the machine that a test host is. Pure: values in, arguments out.
+
+use std::path::{Path, PathBuf};
+
+use crate::control;
+
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
+/// An AMD model, for its virtualisation (SVM with nested paging) is what TCG emulates. Without the large register sets
+/// there is less to save at each switch, and QEMU's emulation of them is slow.
+const CPU: &str = "EPYC-Milan,+svm,-xsave,-avx,-avx2,-pku";
+
+/// loglevel=5: warnings and worse reach the log that a dead host leaves. reboot=t, panic=-1: a panic ends QEMU at once.
+/// mitigations=off: nobody attacks a test host from inside, and they cost most under emulation. tsc=reliable: the
+/// watchdog of clocks takes the emulator's pauses for a broken TSC. intel_iommu=on: VFIO gets real domains.
+const KERNEL_ARGUMENTS: &str =
+    "console=ttyS0 loglevel=5 reboot=t panic=-1 mitigations=off tsc=reliable intel_iommu=on";
+
+/// What differs between one host and the next.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    pub(crate) modules: PathBuf,
+    pub(crate) control: PathBuf,
+    pub(crate) results: Option<PathBuf>,
+    /// Where the kernel's log goes.
+    pub(crate) console: PathBuf,
+    pub(crate) memory_mib: u32,
+    pub(crate) cpus: u32,
+}
+
+pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
+    let mut arguments: Vec<String> = Vec::new();
+    let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+
+    add("-machine", "q35".into());
+    add("-accel", "tcg,thread=multi,tb-size=512".into());
+    add("-cpu", CPU.into());
+    add("-m", machine.memory_mib.to_string());
+    add("-smp", machine.cpus.to_string());
+    add("-kernel", machine.kernel.to_string_lossy().into_owned());
+    add("-initrd", machine.initramfs.to_string_lossy().into_owned());
+    add("-append", KERNEL_ARGUMENTS.into());
+    add("-display", "none".into());
+    add("-monitor", "none".into());
+    // The IOMMU has to come before the devices that it translates for.
+    add("-device", "intel-iommu,intremap=on,caching-mode=on".into());
+    add(
+        "-chardev",
+        format!("file,id=log,path={}", escaped(&machine.console)),
+    );
+    add("-serial", "chardev:log".into());
+    // The command's terminal. signal=off: keys that are signals go to the command, not to QEMU.
+    add("-chardev", "stdio,id=terminal,signal=off".into());
+    add("-device", "virtio-serial-pci".into());
+    add("-device", "virtconsole,chardev=terminal".into());
+    // Several file systems under one root: QEMU keeps their inode numbers apart.
+    let read_only = "security_model=none,multidevs=remap,readonly=on";
+    let mut share = |tag: &str, path: &Path, how: &str| {
+        add(
+            "-fsdev",
+            format!("local,id={tag},path={},{how}", escaped(path)),
+        );
+        add(
+            "-device",
+            format!("virtio-9p-pci,fsdev={tag},mount_tag={tag}"),
+        );
+    };
+    share(control::ROOT_TAG, Path::new("/"), read_only);
+    share(control::MODULES_TAG, &machine.modules, read_only);
+    share(
+        control::CONTROL_TAG,
+        &machine.control,
+        "security_model=none",
+    );
+    if let Some(results) = &machine.results {
+        share(control::RESULTS_TAG, results, "security_model=none");
+    }
+    arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
+    arguments
+}
+
+/// A comma ends a value in QEMU's options, and a doubled one does not.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_machine_name_its_parts() {
+        let machine = Machine {
+            kernel: "/c/vmlinux".into(),
+            initramfs: "/c/init.cpio".into(),
+            modules: "/c/lib/modules".into(),
+            control: "/c/control".into(),
+            results: Some("/a,b".into()),
+            console: "/c/console.log".into(),
+            memory_mib: 2048,
+            cpus: 1,
+        };
+        let arguments = arguments(&machine).join(" ");
+        for part in [
+            "-m 2048 -smp 1",
+            "-kernel /c/vmlinux -initrd /c/init.cpio",
+            "path=/c/console.log",
+            "id=root,path=/,security_model=none,multidevs=remap,readonly=on",
+            "id=results,path=/a,,b,security_model=none",
+            "mount_tag=control",
+        ] {
+            assert!(arguments.contains(part), "{part} in {arguments}");
+        }
+    }
+}
