@@ -14,6 +14,7 @@ pub mod card;
 pub mod changelog;
 pub mod closure;
 pub mod deadlines;
+pub mod doors;
 pub mod edges;
 pub mod kernel_options;
 pub mod leftovers;

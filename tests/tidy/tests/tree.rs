@@ -76,6 +76,11 @@ fn monitor_has_no_async_runtime() {
 }
 
 #[test]
+fn wrapped_packages_stay_behind_their_door() {
+    clean(&tidy::doors::check(&WORKSPACE.packages, tidy::doors::DOORS));
+}
+
+#[test]
 fn manifests_keep_to_the_one_version_table() {
     clean(&tidy::manifests::check(&FILES, &WORKSPACE.graph));
 }
