@@ -3,5 +3,8 @@
 //! functions on the PCI bus, `vmm` assembles everything.
 
 pub mod bus;
+pub mod doorbell;
+pub mod interrupt;
+pub mod kvm;
 pub mod memory;
 pub mod pci;

@@ -1,5 +1,16 @@
-//! The PCIe bus: functions, their configuration space, BARs and MSI-X. Main type: [`PciFunction`], what a device implements.
+//! The PCIe bus: functions, their configuration space, BARs and MSI-X. Main types: [`PciFunction`], what a device implements,
+//! [`ConfigSpace`] and [`Msix`], what it is made of, and [`PciRoot`], the bus that `board` owns.
 
+mod bar;
+mod config;
+mod ecam;
 mod function;
+mod host_bridge;
+mod msix;
+mod root;
 
+pub use bar::{BarError, BarSpec, BarWidth};
+pub use config::{COMMAND, CapabilityError, ConfigSpace, Identity};
 pub use function::{Bar, BarChange, PciFunction};
+pub use msix::{Msix, MsixError, MsixPlace, pending_bytes, table_bytes};
+pub use root::{AddError, NoSuchFunction, PciAddress, PciRoot, PciWindows};
