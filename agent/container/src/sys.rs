@@ -1,0 +1,109 @@
+//! The system calls of this crate that have no safe wrapper in rustix or nix, each behind a function that cannot be misused.
+#![expect(
+    unsafe_code,
+    reason = "bpf(2) has no wrapper; sigaction(2) has only unsafe ones"
+)]
+
+use std::{
+    ffi::CStr,
+    io,
+    mem::size_of,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+/// Programs of cgroups above stay in force beside this one.
+const BPF_F_ALLOW_MULTI: u32 = 2;
+
+/// The kernel asks for a licence only to decide about helper functions; the device filter calls none.
+const LICENCE: &CStr = c"Apache-2.0";
+
+/// The first fields of `union bpf_attr` for BPF_PROG_LOAD (include/uapi/linux/bpf.h).
+#[repr(C)]
+#[derive(Default)]
+struct ProgramLoad {
+    program_type: u32,
+    instruction_count: u32,
+    instructions: u64,
+    licence: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+}
+
+/// The fields of `union bpf_attr` for BPF_PROG_ATTACH.
+#[repr(C)]
+struct ProgramAttach {
+    target: u32,
+    program: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// Loads a cgroup device program; the kernel's verifier checks it.
+pub(crate) fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
+    let attributes = ProgramLoad {
+        program_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        instruction_count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
+        instructions: instructions.as_ptr().expose_provenance() as u64,
+        licence: LICENCE.as_ptr().expose_provenance() as u64,
+        ..ProgramLoad::default()
+    };
+    // SAFETY: (1) the attributes are laid out as bpf(2) says for this command and live through the call, (2) they point to the
+    // instructions and the licence, which live through the call, (3) the kernel only reads them.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_LOAD,
+            &raw const attributes,
+            size_of::<ProgramLoad>(),
+        )
+    };
+    let fd = RawFd::try_from(answer).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Puts a loaded device program on the cgroup whose folder is open as `cgroup`.
+pub(crate) fn attach_device_program(cgroup: impl AsFd, program: impl AsFd) -> io::Result<()> {
+    let number = |fd: RawFd| u32::try_from(fd).map_err(io::Error::other);
+    let attributes = ProgramAttach {
+        target: number(cgroup.as_fd().as_raw_fd())?,
+        program: number(program.as_fd().as_raw_fd())?,
+        attach_type: BPF_CGROUP_DEVICE,
+        flags: BPF_F_ALLOW_MULTI,
+    };
+    // SAFETY: the attributes are laid out as bpf(2) says for this command, live through the call and are only read.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_ATTACH,
+            &raw const attributes,
+            size_of::<ProgramAttach>(),
+        )
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Rust's runtime ignores SIGPIPE, and execve(2) hands an ignored signal on; a container's process expects the default.
+pub(crate) fn default_sigpipe() -> io::Result<()> {
+    // SAFETY: SIG_DFL is no function, so nothing of ours runs in a signal handler.
+    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    if before == libc::SIG_ERR {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
