@@ -60,9 +60,36 @@ pub enum BackendError {
     },
 }
 
-/// The eventfd of a queue's doorbell; KVM writes it (ioeventfd) when the driver notifies.
+/// The eventfd of a queue's doorbell; KVM writes it (ioeventfd) when the driver notifies. It does not block.
 #[derive(Debug)]
 pub struct Kick(pub EventFd);
+
+impl Kick {
+    /// Takes back the wake-up before the queue is looked at: a notification that comes after this wakes again.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn clear(&self) -> Result<(), BackendError> {
+        match self.0.read() {
+            Err(source) if source.kind() != io::ErrorKind::WouldBlock => Err(BackendError::Host {
+                attempt: "clear a queue's doorbell",
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Wakes once more: there is work left, but others shall have their turn first.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    pub fn again(&self) -> Result<(), BackendError> {
+        self.0.write(1).map_err(|source| BackendError::Host {
+            attempt: "ring a queue's doorbell",
+            source,
+        })
+    }
+}
 
 /// Interrupts the driver: an MSI-X vector, or nothing while the driver has none set.
 ///

@@ -7,6 +7,7 @@
 
 pub mod buffers;
 pub mod chain;
+mod doorbell;
 pub mod transfer;
 
 #[cfg(test)]
