@@ -12,7 +12,8 @@ pub struct Ending {
     pub reason: EndReason,
     /// What happened, for people; at most [`limits::TEXT_BYTES`](crate::limits::TEXT_BYTES).
     pub text: String,
-    /// The last output of the guest's console, empty when there was none. Chosen by the guest: escape it before showing it.
+    /// The last output of the guest's console, empty when there was none. Chosen by the guest: `vm-client` escapes what
+    /// could steer a terminal.
     #[serde(default)]
     pub console_tail: String,
 }

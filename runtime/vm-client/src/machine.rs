@@ -1,6 +1,7 @@
 //! The handle to one machine. Main type: [`Monitor`]. It sends commands to the `keeper`, which owns the sockets.
 
 use std::{
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,9 +11,9 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    channel::{Channel, ChannelError},
+    channel::ChannelError,
     deadlines,
-    keeper::{self, Command},
+    keeper::{self, Command, Keeper},
     launch::{self, LaunchError},
     plan::{DiskPlan, LaunchPlan, Parcel},
     process::Process,
@@ -78,6 +79,9 @@ pub enum RequestError {
     /// No answer in time.
     #[error("the monitor did not answer in {} s", deadlines::REQUEST.as_secs())]
     Late,
+    /// The control socket was lost and can't be had again.
+    #[error("connect to the monitor again")]
+    Connect(#[source] SocketError),
     /// The control socket failed.
     #[error("talk to the monitor")]
     Channel(#[source] ChannelError),
@@ -93,10 +97,15 @@ impl Monitor {
     /// When that fails; then there is no process and no socket.
     pub async fn launch(plan: LaunchPlan) -> Result<(Self, Running), LaunchError> {
         let run_folder = plan.run_folder.clone();
+        let lifetime = plan.lifetime;
         let born = launch::launch(plan).await?;
-        let pid = born.process.pid();
-        let monitor = Self::keep(born.control, Some(born.launch), born.process, run_folder, pid);
-        Ok((monitor, born.running))
+        let keeper = Keeper {
+            run_folder,
+            control: Some(born.control),
+            launch: Some((born.launch, lifetime)),
+            process: born.process,
+        };
+        Ok((Self::keep(keeper), born.running))
     }
 
     /// Attaches to the monitor that listens in this run folder, whoever launched it.
@@ -105,30 +114,44 @@ impl Monitor {
     /// When none answers there.
     pub async fn attach(run_folder: &Path) -> Result<Self, AttachError> {
         let folder = run_folder.to_owned();
-        let gone = |source| AttachError::Gone { run_folder: folder.clone(), source };
+        let gone = |source| AttachError::Gone {
+            run_folder: folder.clone(),
+            source,
+        };
         let control = run_folder::connect(run_folder).map_err(gone)?;
-        let dumb = |source| AttachError::Dumb { run_folder: folder.clone(), source };
+        let dumb = |source| AttachError::Dumb {
+            run_folder: folder.clone(),
+            source,
+        };
         let wait = tokio::time::timeout(deadlines::REQUEST, keeper::ask_status(&control));
-        let (_, pidfd) = wait.await.unwrap_or(Err(RequestError::Late)).map_err(dumb)?;
+        let (_, pidfd) = wait
+            .await
+            .unwrap_or(Err(RequestError::Late))
+            .map_err(dumb)?;
         let Some(process) = pidfd.and_then(|fd| Process::foreign(fd).ok()) else {
             return Err(AttachError::NoProcess { run_folder: folder });
         };
-        let pid = process.pid();
-        Ok(Self::keep(control, None, process, folder, pid))
+        let keeper = Keeper {
+            run_folder: folder,
+            control: Some(control),
+            launch: None,
+            process,
+        };
+        Ok(Self::keep(keeper))
     }
 
-    fn keep(
-        control: Channel,
-        launch: Option<Channel>,
-        process: Process,
-        run_folder: PathBuf,
-        pid: Option<u32>,
-    ) -> Self {
+    fn keep(keeper: Keeper) -> Self {
+        let run_folder = keeper.run_folder.clone();
+        let pid = keeper.process.pid();
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (ending_out, ending) = watch::channel(None);
-        let keeper = keeper::Keeper::new(control, launch, process, ending_out);
-        tokio::spawn(keeper.run(commands_in));
-        Self { commands, ending, run_folder, pid }
+        tokio::spawn(keeper.run(commands_in, ending_out));
+        Self {
+            commands,
+            ending,
+            run_folder,
+            pid,
+        }
     }
 
     /// The monitor's process id on this host, if it can be told.
@@ -151,7 +174,11 @@ impl Monitor {
         let mut parcel = Parcel::default();
         let request = Request::AddDisk(disk.message_part(&mut parcel));
         drop(parcel);
-        let files = disk.segments.into_iter().map(|segment| segment.file.into()).collect();
+        let files = disk
+            .segments
+            .into_iter()
+            .map(|segment| segment.file.into())
+            .collect();
         match self.ask(request, files).await? {
             Reply::Added { pci_address } => Ok(pci_address),
             other => Err(RequestError::Answer(format!("{other:?}"))),
@@ -163,7 +190,10 @@ impl Monitor {
     /// # Errors
     /// When the monitor refuses or is gone.
     pub async fn remove_device(&self, pci_address: PciAddress) -> Result<(), RequestError> {
-        match self.ask(Request::RemoveDevice { pci_address }, Vec::new()).await? {
+        match self
+            .ask(Request::RemoveDevice { pci_address }, Vec::new())
+            .await?
+        {
             Reply::Removed => Ok(()),
             other => Err(RequestError::Answer(format!("{other:?}"))),
         }
@@ -199,7 +229,11 @@ impl Monitor {
     /// Waits for the machine's end. Any number of callers may wait, and those that come late get the same answer.
     pub async fn ended(&self) -> Ending {
         let mut ending = self.ending.clone();
-        let found = ending.wait_for(Option::is_some).await.ok().and_then(|ending| ending.clone());
+        let found = ending
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|ending| ending.clone());
         found.unwrap_or_else(|| Ending {
             reason: monitor::EndReason::Lost,
             text: "the task that watched the monitor is gone: the runtime was shut down".to_owned(),
@@ -207,9 +241,16 @@ impl Monitor {
         })
     }
 
-    async fn ask(&self, request: Request, fds: Vec<std::os::fd::OwnedFd>) -> Result<Reply, RequestError> {
+    async fn ask(&self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, RequestError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.commands.send(Command::Ask { request, fds, reply }).await;
+        let sent = self
+            .commands
+            .send(Command::Ask {
+                request,
+                fds,
+                reply,
+            })
+            .await;
         match (sent, answer.await) {
             (Ok(()), Ok(answer)) => answer,
             _ => Err(RequestError::Ended(self.ended().await)),

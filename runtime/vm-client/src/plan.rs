@@ -116,9 +116,19 @@ impl LaunchPlan {
             kernel: parcel.put(&self.kernel),
             guest_image: self.guest_image.as_ref().map(|image| parcel.put(image)),
             control_listener: parcel.put(&listeners.control),
-            vsock: Vsock { listener: parcel.put(&listeners.vsock), guest_cid: GUEST_CID },
-            console: self.console.as_ref().map_or(Console::Off, |log| Console::Log(parcel.put(log))),
-            disks: self.disks.iter().map(|disk| disk.message_part(&mut parcel)).collect(),
+            vsock: Vsock {
+                listener: parcel.put(&listeners.vsock),
+                guest_cid: GUEST_CID,
+            },
+            console: self
+                .console
+                .as_ref()
+                .map_or(Console::Off, |log| Console::Log(parcel.put(log))),
+            disks: self
+                .disks
+                .iter()
+                .map(|disk| disk.message_part(&mut parcel))
+                .collect(),
         };
         (launch, parcel)
     }
@@ -133,6 +143,10 @@ impl DiskPlan {
             length: segment.length,
         });
         let segments = segments.collect();
-        Disk { id: self.id.clone(), segments, read_only: self.read_only }
+        Disk {
+            id: self.id.clone(),
+            segments,
+            read_only: self.read_only,
+        }
     }
 }
