@@ -1,3 +1,87 @@
-//! being built
+//! End-to-end tests of `cofferdam`: the programs of one dist folder, on a host that can run microVMs.
+//!
+//! `cargo test -p e2e` runs them here if this machine can run stock guests, and otherwise starts itself again inside
+//! the nested test host (`test_host.rs`). Every test gets a [`Case`](case::Case) of its own and must leave nothing
+//! behind. They run one at a time; a test of two VMs at once starts both.
 
-fn main() {}
+mod archive;
+mod case;
+mod deadlines;
+mod running;
+mod terminal;
+mod test_host;
+mod test_image;
+mod traces;
+
+mod check;
+mod frame;
+mod image_import;
+mod run_exit;
+mod run_failures;
+mod run_isolation;
+mod run_limits;
+mod run_output;
+mod run_stdin;
+mod run_tty;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use case::{Case, Setting};
+
+/// A test: its name, and what it does with the programs under test.
+type Test = (&'static str, fn(&Case) -> Result<()>);
+
+/// Every topic, in the order in which a broken build is best understood.
+const TOPICS: &[(&str, &[Test])] = &[
+    ("frame", frame::TESTS),
+    ("check", check::TESTS),
+    ("image_import", image_import::TESTS),
+    ("run_exit", run_exit::TESTS),
+    ("run_output", run_output::TESTS),
+    ("run_stdin", run_stdin::TESTS),
+    ("run_tty", run_tty::TESTS),
+    ("run_limits", run_limits::TESTS),
+    ("run_isolation", run_isolation::TESTS),
+    ("run_failures", run_failures::TESTS),
+];
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = Arguments::from_args();
+    let setting = Setting::from_environment()?;
+    if !arguments.list {
+        if let Some(reason) = test_host::why_needed() {
+            return test_host::run_there(&setting, &reason);
+        }
+        setting.check()?;
+    }
+    arguments.test_threads = Some(1);
+    Ok(libtest_mimic::run(&arguments, trials(&setting)).exit_code())
+}
+
+fn trials(setting: &Setting) -> Vec<Trial> {
+    let tests = TOPICS
+        .iter()
+        .flat_map(|(topic, tests)| tests.iter().map(move |test| (topic, test)));
+    tests
+        .map(|(topic, (name, test))| {
+            let (setting, test) = (setting.clone(), *test);
+            Trial::test(format!("{topic}::{name}"), move || {
+                run(&setting, test).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        })
+        .collect()
+}
+
+/// Runs one test, and looks for what it left behind also when it failed.
+fn run(setting: &Setting, test: fn(&Case) -> Result<()>) -> Result<()> {
+    let case = Case::new(setting).context("set up the test")?;
+    let result = test(&case);
+    let left = case.nothing_left();
+    match (result, left) {
+        (Err(error), Err(left)) => Err(error.context(format!("({left:#})"))),
+        (result, left) => result.and(left),
+    }
+}
