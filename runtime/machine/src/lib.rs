@@ -2,9 +2,22 @@
 //! Main type: [`board::Board`], what a processor's exits are answered from. Below: the kernel's KVM. Above: `virtio` puts
 //! functions on the PCI bus, `vmm` assembles everything.
 
-pub mod bus;
+pub mod memory;
+
+pub mod kvm;
+
+pub mod cpuid;
+pub mod processor;
+
+pub mod count;
+
+pub mod board;
+pub mod pci;
+
 pub mod doorbell;
 pub mod interrupt;
-pub mod kvm;
-pub mod memory;
-pub mod pci;
+
+pub mod generation;
+
+pub mod acpi;
+pub mod boot;
