@@ -113,7 +113,7 @@ pub struct Disk {
     pub id: DiskId,
     /// Its content in order.
     pub segments: Vec<Segment>,
-    /// Whether the guest may not write.
+    /// Whether the guest may not write. A disk that it may write to has one segment.
     pub read_only: bool,
 }
 
@@ -123,8 +123,10 @@ pub struct Disk {
 pub struct Segment {
     /// The file, open for reading, and for writing too unless the disk is read-only.
     pub fd: Fd,
-    /// First byte of the extent, a multiple of a sector.
+    /// First byte of the extent, a multiple of
+    /// [`SEGMENT_BYTES`](crate::limits::SEGMENT_BYTES).
     pub offset: u64,
-    /// Length in bytes, a multiple of a sector and not 0.
+    /// Length in bytes, a multiple of
+    /// [`SEGMENT_BYTES`](crate::limits::SEGMENT_BYTES) and not 0.
     pub length: u64,
 }

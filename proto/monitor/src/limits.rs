@@ -12,8 +12,8 @@ pub const PROCESSORS: u8 = 64;
 /// Least memory that our guest kernel and agent start in.
 pub const LEAST_MEMORY_BYTES: u64 = 32 << 20;
 
-/// Most memory of one machine: 1 TiB.
-pub const MOST_MEMORY_BYTES: u64 = 1 << 40;
+/// Most memory of one machine, 768 GiB: what processors with 40 address bits reach, less the windows for devices.
+pub const MOST_MEMORY_BYTES: u64 = 768 << 30;
 
 /// Granularity of memory sizes: a page.
 pub const PAGE_BYTES: u64 = 4096;
@@ -24,8 +24,8 @@ pub const DISKS: usize = 24;
 /// Most extents of one disk.
 pub const DISK_SEGMENTS: usize = 200;
 
-/// Length of a sector: a disk's size and the bounds of its segments are multiples of it (virtio 1.3, section 5.2.4).
-pub const SECTOR_BYTES: u64 = 512;
+/// What a segment's place and length are multiples of: EROFS's block, and the page.
+pub const SEGMENT_BYTES: u64 = 4096;
 
 /// Longest addition to the kernel's command line, in bytes. The whole line has 2048 (COMMAND_LINE_SIZE on x86).
 pub const COMMAND_LINE_BYTES: usize = 1024;

@@ -53,11 +53,11 @@ pub struct DiskPlan {
     pub id: DiskId,
     /// Its content, in order.
     pub segments: Vec<SegmentPlan>,
-    /// Whether the guest may not write. If it may, the files are open for writing.
+    /// Whether the guest may not write. If it may, there is one segment, and its file is open for writing.
     pub read_only: bool,
 }
 
-/// An extent of an open file; both numbers in bytes and multiples of 512.
+/// An extent of an open file; both numbers in bytes and multiples of 4096.
 #[derive(Debug)]
 pub struct SegmentPlan {
     /// The file.

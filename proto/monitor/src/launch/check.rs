@@ -89,10 +89,10 @@ pub enum Invalid {
         /// How many.
         count: usize,
     },
-    /// An extent that does not lie on sectors, is empty, or whose end can't be told.
+    /// An extent that does not lie on blocks, is empty, or whose end can't be told.
     #[error(
-        "segment {index} of disk {id} is not whole sectors of {} bytes",
-        limits::SECTOR_BYTES
+        "segment {index} of disk {id} does not begin or end at multiples of {} bytes above 0",
+        limits::SEGMENT_BYTES
     )]
     Segment {
         /// The disk's id.
@@ -229,8 +229,8 @@ fn check_segments(disk: &Disk) -> Result<(), Invalid> {
     }
     let mut total: u64 = 0;
     for (index, segment) in disk.segments.iter().enumerate() {
-        let whole = segment.offset.is_multiple_of(limits::SECTOR_BYTES)
-            && segment.length.is_multiple_of(limits::SECTOR_BYTES)
+        let whole = segment.offset.is_multiple_of(limits::SEGMENT_BYTES)
+            && segment.length.is_multiple_of(limits::SEGMENT_BYTES)
             && segment.length > 0;
         let end = segment.offset.checked_add(segment.length);
         let sum = total.checked_add(segment.length);

@@ -137,24 +137,24 @@ fn disk_with_bad_extents_is_refused() {
         index: 0,
     });
     for (offset, length) in [
-        (1, 512),
+        (1, 4096),
         (0, 0),
-        (0, 513),
-        (u64::MAX - 511, 512),
-        (512, 1 << 63),
+        (0, 4608),
+        (u64::MAX - 4095, 4096),
+        (4096, 1 << 63),
     ] {
         assert_eq!(bad(offset, length), expect, "{offset} {length}");
     }
-    let mut shared = disk("image", 0, 0, 512);
+    let mut shared = disk("image", 0, 0, 4096);
     shared.segments.push(Segment {
         fd: Fd(0),
         offset: 4096,
-        length: 512,
+        length: 4096,
     });
     assert_eq!(shared.check(1), Ok(()));
     let empty = Disk {
         segments: Vec::new(),
-        ..disk("image", 0, 0, 512)
+        ..disk("image", 0, 0, 4096)
     };
     assert_eq!(
         empty.check(0),
@@ -164,7 +164,7 @@ fn disk_with_bad_extents_is_refused() {
         })
     );
     check(
-        |launch| launch.disks.push(disk("image", 7, 0, 512)),
+        |launch| launch.disks.push(disk("image", 7, 0, 4096)),
         8,
         &Err(Invalid::DiskTwice { id }),
     );

@@ -7,7 +7,7 @@ fn plan() -> LaunchPlan {
     let segment = |offset| SegmentPlan {
         file: file(),
         offset,
-        length: 512,
+        length: 4096,
     };
     LaunchPlan {
         program: PathBuf::from("/usr/libexec/cofferdam-vmm"),
@@ -23,7 +23,7 @@ fn plan() -> LaunchPlan {
         console: Some(file()),
         disks: vec![DiskPlan {
             id: "image".parse().unwrap(),
-            segments: vec![segment(0), segment(512)],
+            segments: vec![segment(0), segment(4096)],
             read_only: true,
         }],
     }
