@@ -53,8 +53,17 @@ impl Layer {
         Ok(self)
     }
 
-    pub(crate) fn finish(self) -> Result<Vec<u8>> {
-        self.0.into_inner().context("finish the layer")
+    pub(crate) fn finish(self) -> Result<Packed> {
+        let plain = self.0.into_inner().context("finish the layer")?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&plain).context("compress a layer")?;
+        let packed = encoder.finish().context("compress a layer")?;
+        Ok(Packed {
+            diff_id: sha256(&plain),
+            digest: sha256(&packed),
+            plain,
+            packed,
+        })
     }
 
     fn entry(
@@ -86,6 +95,15 @@ fn header(kind: EntryType, mode: u32, bytes: &[u8]) -> Result<Header> {
     Ok(header)
 }
 
+/// A whole layer, plain and by gzip, with the digests of both: they are dear where everything is emulated.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    pub(crate) plain: Vec<u8>,
+    diff_id: String,
+    packed: Vec<u8>,
+    digest: String,
+}
+
 /// An image archive's members by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Archive {
@@ -94,12 +112,12 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// An OCI layout with gzip layers.
-    pub(crate) fn oci(name: &str, layers: &[Vec<u8>]) -> Result<Self> {
+    pub(crate) fn oci(name: &str, layers: &[&Packed]) -> Self {
         let mut archive = Self::default();
         let config = archive.blob(config(layers).to_string().into_bytes());
         let mut entries = Vec::new();
         for layer in layers {
-            let (digest, size) = archive.blob(gzip(layer)?);
+            let (digest, size) = archive.blob_with(&layer.digest, layer.packed.clone());
             entries.push(
                 json!({"mediaType": format!("{LAYOUT}+gzip"), "digest": digest, "size": size}),
             );
@@ -120,20 +138,20 @@ impl Archive {
         }]});
         archive.text("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}));
         archive.text("index.json", &index);
-        Ok(archive)
+        archive
     }
 
     /// What `docker save` writes, with plain layers.
-    pub(crate) fn docker(name: &str, layers: &[Vec<u8>]) -> Self {
+    pub(crate) fn docker(name: &str, layers: &[&Packed]) -> Self {
         let mut archive = Self::default();
         let config = config(layers).to_string().into_bytes();
         let config_name = format!("{}.json", sha256(&config));
         let names: Vec<String> = layers
             .iter()
-            .map(|layer| format!("{}/layer.tar", sha256(layer)))
+            .map(|layer| format!("{}/layer.tar", layer.diff_id))
             .collect();
         for (name, layer) in names.iter().zip(layers) {
-            archive.members.insert(name.clone(), layer.clone());
+            archive.members.insert(name.clone(), layer.plain.clone());
         }
         archive.members.insert(config_name.clone(), config);
         archive.text(
@@ -159,7 +177,11 @@ impl Archive {
 
     /// Adds a blob; its digest and size.
     fn blob(&mut self, bytes: Vec<u8>) -> (String, usize) {
-        let (hex, size) = (sha256(&bytes), bytes.len());
+        self.blob_with(&sha256(&bytes), bytes)
+    }
+
+    fn blob_with(&mut self, hex: &str, bytes: Vec<u8>) -> (String, usize) {
+        let size = bytes.len();
         self.members.insert(format!("blobs/sha256/{hex}"), bytes);
         (format!("sha256:{hex}"), size)
     }
@@ -170,10 +192,10 @@ impl Archive {
     }
 }
 
-fn config(layers: &[Vec<u8>]) -> Value {
+fn config(layers: &[&Packed]) -> Value {
     let diff_ids: Vec<String> = layers
         .iter()
-        .map(|layer| format!("sha256:{}", sha256(layer)))
+        .map(|layer| format!("sha256:{}", layer.diff_id))
         .collect();
     json!({
         "architecture": "amd64",
@@ -181,12 +203,6 @@ fn config(layers: &[Vec<u8>]) -> Value {
         "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["sh"], "WorkingDir": "/"},
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     })
-}
-
-fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).context("compress a layer")?;
-    encoder.finish().context("compress a layer")
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

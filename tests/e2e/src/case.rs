@@ -249,7 +249,7 @@ impl Case {
 
 fn folder(what: &str) -> Result<TempDir> {
     tempfile::Builder::new()
-        .prefix(&format!("e2e-{what}-"))
+        .prefix(&format!("{}{what}-", traces::OWN_PREFIX))
         .tempdir()
         .context("make a folder")
 }

@@ -124,7 +124,7 @@ fn image_is_readable(case: &Case) -> Result<()> {
     let path = case.folder().join("image.tar");
     for archive in [
         test_image::archive()?,
-        Archive::docker("a:b", &[Layer::new().finish()?]),
+        Archive::docker("a:b", &[&Layer::new().finish()?]),
     ] {
         archive.write(&path)?;
         let mut list = Command::new("tar");

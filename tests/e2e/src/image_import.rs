@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::Test;
-use crate::archive::{Archive, Layer};
+use crate::archive::{Archive, Layer, Packed};
 use crate::case::Case;
 use crate::deadlines;
 use crate::running::Ended;
@@ -53,29 +53,38 @@ pub(crate) const TESTS: &[Test] = &[
 const NAME: &str = "imported";
 
 /// What one layer hides of the one below it: a whiteout (OCI image spec, "Whiteouts").
-fn layers() -> Result<[Vec<u8>; 2]> {
-    let upper = Layer::new().file("etc/.wh.group", 0o644, b"")?.file(
-        "hello",
-        0o644,
-        b"from the upper layer\n",
-    )?;
-    Ok([test_image::busybox_layer()?, upper.finish()?])
+fn upper() -> Result<Packed> {
+    Layer::new()
+        .file("etc/.wh.group", 0o644, b"")?
+        .file("hello", 0o644, b"from the upper layer\n")?
+        .finish()
 }
 
 fn oci() -> Result<Archive> {
-    Archive::oci(NAME, &layers()?)
+    Ok(Archive::oci(
+        NAME,
+        &[test_image::busybox_layer()?, &upper()?],
+    ))
 }
 
 fn docker() -> Result<Archive> {
-    Ok(Archive::docker(&format!("{NAME}:latest"), &layers()?))
+    Ok(Archive::docker(
+        &format!("{NAME}:latest"),
+        &[test_image::busybox_layer()?, &upper()?],
+    ))
 }
 
 /// A small image to be spoiled.
 fn small() -> Result<Archive> {
-    Archive::oci(
+    Ok(Archive::oci(
         NAME,
-        &[Layer::new().file("hello", 0o644, b"hello\n")?.finish()?],
-    )
+        &[&Layer::new()
+            .file(
+                "hello", 0o644, b"hello
+",
+            )?
+            .finish()?],
+    ))
 }
 
 fn life_of_an_image(case: &Case, archive: &Archive) -> Result<()> {
@@ -122,12 +131,12 @@ fn second_import(case: &Case) -> Result<()> {
 fn shared_layer(case: &Case) -> Result<()> {
     import(case, &oci()?)?.expect_code(0)?;
     let one = bytes(&files(case)?)?;
-    let [busybox, _] = layers()?;
+    let busybox = test_image::busybox_layer()?;
     let other = Layer::new().file("other", 0o644, b"other\n")?.finish()?;
-    import(case, &Archive::oci("second", &[busybox.clone(), other])?)?.expect_code(0)?;
+    import(case, &Archive::oci("second", &[busybox, &other]))?.expect_code(0)?;
     let growth = bytes(&files(case)?)?.saturating_sub(one);
     ensure!(list(case)?.len() == 2, "two images: {:?}", list(case)?);
-    let shared = u64::try_from(busybox.len()).context("a length fits 64 bits")?;
+    let shared = u64::try_from(busybox.plain.len()).context("a length fits 64 bits")?;
     ensure!(
         growth < shared / 2,
         "the store grew by {growth} bytes, though a layer of {shared} is shared"
@@ -184,12 +193,16 @@ fn cut_layer() -> Result<Archive> {
 }
 
 fn climbing_path() -> Result<Archive> {
-    Archive::oci(
+    Ok(Archive::oci(
         NAME,
-        &[Layer::new()
-            .file_at_raw_path("../../climbed", b"out\n")?
+        &[&Layer::new()
+            .file_at_raw_path(
+                "../../climbed",
+                b"out
+",
+            )?
             .finish()?],
-    )
+    ))
 }
 
 /// Imports what can't be imported: an error with these words, and the store as it was.

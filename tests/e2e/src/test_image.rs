@@ -4,10 +4,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::archive::{Archive, Layer};
+use crate::archive::{Archive, Layer, Packed};
 
 pub(crate) const NAME: &str = "e2e";
 
@@ -22,7 +23,7 @@ const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nuser:x:1000:1000:user:/:/bin/sh
 const GROUP: &str = "root:x:0:\nuser:x:1000:\nextra:x:2000:user\n";
 
 pub(crate) fn archive() -> Result<Archive> {
-    Archive::oci(NAME, &[busybox_layer()?, own_layer()?])
+    Ok(Archive::oci(NAME, &[busybox_layer()?, &own_layer()?]))
 }
 
 /// Bytes that no compressor and no luck reproduces: a linear congruential generator (Knuth, MMIX) from one seed.
@@ -37,7 +38,16 @@ pub(crate) fn block() -> Vec<u8> {
     (0..BLOCK_BYTES).map(|_| next()).collect()
 }
 
-pub(crate) fn busybox_layer() -> Result<Vec<u8>> {
+/// Made once: several images share it.
+pub(crate) fn busybox_layer() -> Result<&'static Packed> {
+    static LAYER: OnceLock<Result<Packed, String>> = OnceLock::new();
+    let layer = LAYER.get_or_init(|| make_busybox_layer().map_err(|error| format!("{error:#}")));
+    layer
+        .as_ref()
+        .map_err(|error| anyhow!("make the layer of busybox: {error}"))
+}
+
+fn make_busybox_layer() -> Result<Packed> {
     let busybox =
         fs::read(BUSYBOX).with_context(|| format!("read {BUSYBOX}: install busybox-static"))?;
     let mut layer = Layer::new()
@@ -56,7 +66,7 @@ pub(crate) fn busybox_layer() -> Result<Vec<u8>> {
         .finish()
 }
 
-fn own_layer() -> Result<Vec<u8>> {
+fn own_layer() -> Result<Packed> {
     let layer = Layer::new().file("bin/trap", 0o755, &program_that_dies())?;
     layer
         .file(BLOCK.trim_start_matches('/'), 0o644, &block())?

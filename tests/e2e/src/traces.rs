@@ -26,6 +26,9 @@ const FOLDERS: &[&str] = &[
     "/sys/class/net",
 ];
 
+/// How the tests' own folders begin.
+pub(crate) const OWN_PREFIX: &str = "e2e-";
+
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// How deep cgroups are looked at.
@@ -55,6 +58,7 @@ impl Traces {
             found.extend(
                 names(Path::new(folder))
                     .into_iter()
+                    .filter(|name| !name.starts_with(OWN_PREFIX))
                     .map(|name| format!("{folder}/{name}")),
             );
         }
