@@ -1,11 +1,11 @@
 //! The working half of a device: it owns the queues and runs on a thread that the monitor chooses (the event loop, or one of
 //! its own for a disk). Main type: [`Backend`]. The other half is [`Device`](crate::device::Device).
 
-use std::{fmt::Debug, io, os::fd::BorrowedFd, sync::Arc};
+use std::{error::Error, fmt::Debug, io, os::fd::BorrowedFd, sync::Arc};
 
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::queue::Broken;
+use crate::{device::DeviceId, queue::Broken};
 
 /// Works on a device's queues. One thread owns it; nobody else touches the queues while it lives.
 pub trait Backend: Send + Debug {
@@ -20,12 +20,19 @@ pub trait Backend: Send + Debug {
 }
 
 /// Where backends run: given by the monitor to each transport.
+///
+/// Both this and [`Running`] are called under the board's lock, on a processor's thread or on whichever takes devices off the bus: the
+/// thread that runs backends must never wait for that lock. It runs a backend when [`Backend::wake`] is readable, until one run
+/// fails; it then drops the backend, and reports the error.
 pub trait Stage: Send + Debug {
     /// Lets the backend run until the handle is stopped.
     ///
     /// # Errors
     /// When the thread can't take it.
     fn run(&self, backend: Box<dyn Backend>) -> io::Result<Box<dyn Running>>;
+
+    /// A device did not start, and its driver has been told to reset it: the place to report why.
+    fn not_started(&self, device: DeviceId, error: &(dyn Error + 'static));
 }
 
 /// A backend that runs somewhere.
@@ -33,7 +40,8 @@ pub trait Running: Send + Debug {
     /// Returns when the backend has stopped and is dropped: nobody touches its queues any more.
     fn stop(self: Box<Self>);
 
-    /// The backend ended with an error; the transport then sets DEVICE_NEEDS_RESET.
+    /// The backend is not run any more. The transport knows of errors of the backend itself; this is for the thread's own. Its
+    /// driver then sees DEVICE_NEEDS_RESET.
     fn failed(&self) -> bool;
 }
 

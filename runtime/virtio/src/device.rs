@@ -10,14 +10,24 @@ use crate::backend::{Backend, Kick, Notifier};
 
 /// Virtio device ids (virtio 1.3, section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u16)]
 pub enum DeviceId {
     /// Section 5.2.
-    Block = 2,
+    Block,
     /// Section 5.4.
-    Entropy = 4,
+    Entropy,
     /// Section 5.10.
-    Socket = 19,
+    Socket,
+}
+
+impl DeviceId {
+    /// As the specification numbers it.
+    pub fn number(self) -> u16 {
+        match self {
+            Self::Block => 2,
+            Self::Entropy => 4,
+            Self::Socket => 19,
+        }
+    }
 }
 
 /// What a device is made of before the guest's driver is ready.

@@ -1,0 +1,132 @@
+//! How a device's interrupts find their MSI-X vectors. Main types: [`Signals`], all of one device, and [`Signal`], one source.
+//! Above: the transport steers them by what the driver writes; backends trigger them from any thread. Below: `machine`'s vectors.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, AtomicU16, Ordering},
+};
+
+use crate::backend::{Interrupt, Notifier};
+
+/// No vector for this source (virtio 1.3, section 4.1.5.1.2).
+pub(super) const NO_VECTOR: u16 = 0xffff;
+
+/// Bit of the ISR register for queues.
+const ISR_QUEUE: u8 = 1;
+/// Bit of the ISR register for device configuration.
+const ISR_CONFIG: u8 = 2;
+
+/// The sources of interrupts of one device: its configuration, and each of its queues.
+#[derive(Debug)]
+pub(super) struct Signals {
+    registers: Arc<Registers>,
+    config: Arc<Signal>,
+    queues: Vec<Arc<Signal>>,
+}
+
+/// What the driver reads about interrupts, changed by whoever triggers.
+#[derive(Debug, Default)]
+struct Registers {
+    isr: AtomicU8,
+    generation: AtomicU8,
+}
+
+/// One source.
+#[derive(Debug)]
+struct Signal {
+    source: Source,
+    vectors: Arc<[Arc<dyn Interrupt>]>,
+    chosen: AtomicU16,
+    registers: Arc<Registers>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Config,
+    Queue,
+}
+
+impl Signals {
+    /// Sources without vectors.
+    pub(super) fn new(vectors: Vec<Arc<dyn Interrupt>>, queues: usize) -> Self {
+        let registers = Arc::new(Registers::default());
+        let vectors: Arc<[_]> = vectors.into();
+        let signal = |source| {
+            Arc::new(Signal {
+                source,
+                vectors: Arc::clone(&vectors),
+                chosen: AtomicU16::new(NO_VECTOR),
+                registers: Arc::clone(&registers),
+            })
+        };
+        let config = signal(Source::Config);
+        let queues = (0..queues).map(|_| signal(Source::Queue)).collect();
+        Self {
+            registers,
+            config,
+            queues,
+        }
+    }
+
+    /// For those who change the device's configuration.
+    pub(super) fn config(&self) -> Notifier {
+        Notifier(Arc::<Signal>::clone(&self.config))
+    }
+
+    /// For those who give requests of this queue back.
+    pub(super) fn queue(&self, index: usize) -> Option<Notifier> {
+        let signal = self.queues.get(index)?;
+        Some(Notifier(Arc::<Signal>::clone(signal)))
+    }
+
+    pub(super) fn choose_for_config(&self, vector: u16) {
+        self.config.chosen.store(vector, Ordering::Release);
+    }
+
+    pub(super) fn choose_for_queue(&self, index: usize, vector: u16) {
+        if let Some(signal) = self.queues.get(index) {
+            signal.chosen.store(vector, Ordering::Release);
+        }
+    }
+
+    /// Reads the ISR register, which clears it (section 4.1.4.5).
+    pub(super) fn take_isr(&self) -> u8 {
+        self.registers.isr.swap(0, Ordering::AcqRel)
+    }
+
+    /// Changes with the device's configuration (section 4.1.4.3.1).
+    pub(super) fn generation(&self) -> u8 {
+        self.registers.generation.load(Ordering::Acquire)
+    }
+
+    /// The device is reset: no source has a vector. The generation goes on, for it only has to differ.
+    pub(super) fn reset(&self) {
+        self.choose_for_config(NO_VECTOR);
+        for signal in &self.queues {
+            signal.chosen.store(NO_VECTOR, Ordering::Release);
+        }
+        self.take_isr();
+    }
+}
+
+impl Interrupt for Signal {
+    fn trigger(&self) {
+        let registers = &self.registers;
+        if self.source == Source::Config {
+            registers.generation.fetch_add(1, Ordering::AcqRel);
+            registers.isr.fetch_or(ISR_CONFIG, Ordering::AcqRel);
+        }
+        let chosen = usize::from(self.chosen.load(Ordering::Acquire));
+        match self.vectors.get(chosen) {
+            Some(vector) => vector.trigger(),
+            // A driver without vectors can only poll: INTx is not offered.
+            None if self.source == Source::Queue => {
+                registers.isr.fetch_or(ISR_QUEUE, Ordering::AcqRel);
+            }
+            None => {}
+        }
+    }
+}
