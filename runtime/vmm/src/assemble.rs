@@ -1,0 +1,220 @@
+//! Assembles the machine, top to bottom. Main function: [`assemble`]. Main type: [`Machine`], what the main thread keeps of it.
+//! Nothing runs in the guest yet when it returns.
+
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc, time::Instant};
+
+use machine::{
+    acpi::{self, AcpiError},
+    board::Board,
+    boot::{self, BootError, Payload},
+    count::ExitCounts,
+    cpuid::{ProcessorModel, ProcessorModelError},
+    generation::{GenerationError, GenerationId},
+    interrupt::Interrupts,
+    kvm::{KvmError, Vm},
+    memory::{self, GuestRam, Layout, MemoryError},
+    pci::AddError,
+    processor::Processor,
+};
+use monitor::{DiskId, Launch, PciAddress};
+use thiserror::Error;
+use virtio::{
+    block,
+    device::Device,
+    entropy::Entropy,
+    transport::{Mount, TransportError, VirtioPci},
+    vsock::{Socket, SocketError},
+};
+
+use crate::{
+    command_line,
+    jail::filters::Kind,
+    last_words::LastWords,
+    launch::Parts,
+    processor,
+    threads::{Gate, ThreadError},
+    worker::Worker,
+};
+
+/// Why there is no machine.
+#[derive(Debug, Error)]
+pub(crate) enum AssembleError {
+    /// Its memory.
+    #[error("make the guest's memory")]
+    Memory(#[from] MemoryError),
+    /// The virtual machine or a processor.
+    #[error("make the virtual machine")]
+    Kvm(#[from] KvmError),
+    /// What its processors are.
+    #[error("make the virtual processors")]
+    Model(#[from] ProcessorModelError),
+    /// Kernel, image or command line.
+    #[error("load the guest")]
+    Boot(#[from] BootError),
+    /// The tables.
+    #[error("describe the machine to the guest")]
+    Acpi(#[from] AcpiError),
+    /// The generation id.
+    #[error("make the generation id")]
+    Generation(#[from] GenerationError),
+    /// The socket device.
+    #[error("make the socket device")]
+    Socket(#[from] SocketError),
+    /// A device's function.
+    #[error("make a device")]
+    Transport(#[from] TransportError),
+    /// Its place on the bus.
+    #[error("put a device on the bus")]
+    Bus(#[from] AddError),
+    /// A thread.
+    #[error("start a thread")]
+    Thread(#[from] ThreadError),
+    /// The descriptor of this process.
+    #[error("open a descriptor of the monitor's own process")]
+    Pidfd(#[source] io::Error),
+}
+
+/// A machine with its devices.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) name: String,
+    pub(crate) memory_bytes: u64,
+    /// The monitor's process, for those who attach.
+    pub(crate) pidfd: OwnedFd,
+    /// When the processors were let go.
+    pub(crate) started: Instant,
+    pub(crate) board: Board,
+    pub(crate) disks: BTreeMap<DiskId, PciAddress>,
+    pub(crate) counts: Vec<Arc<ExitCounts>>,
+    vm: Vm,
+    ram: GuestRam,
+    interrupts: Interrupts,
+    /// Kept for a machine that is cloned: its guest is told by it.
+    _generation: GenerationId,
+    last_words: LastWords,
+}
+
+/// A machine whose processors wait at the gate.
+pub(crate) fn assemble(
+    launch: &Launch,
+    parts: Parts,
+    gate: &Gate,
+    last_words: &LastWords,
+) -> Result<(Machine, OwnedFd), AssembleError> {
+    let layout = Layout::new(launch.memory_bytes)?;
+    let ram = memory::map(&layout)?;
+    let vm = Vm::new(parts.kvm, ram.clone())?;
+    let interrupts = Interrupts::new(&vm);
+    let board = Board::new(&layout, parts.console);
+
+    let command_line = command_line::compose(launch);
+    let payload = Payload {
+        kernel: &parts.kernel,
+        initrd: parts.guest_image.as_ref(),
+        command_line: &command_line,
+    };
+    let entry = boot::load(&ram, &layout, &payload)?;
+    acpi::write(&ram, &layout, launch.processors.max.into())?;
+    let generation = GenerationId::new(&ram, &interrupts)?;
+
+    let mut machine = Machine {
+        name: launch.name.clone(),
+        memory_bytes: launch.memory_bytes,
+        pidfd: own_pidfd()?,
+        started: Instant::now(),
+        board,
+        disks: BTreeMap::new(),
+        counts: Vec::new(),
+        vm,
+        ram,
+        interrupts,
+        _generation: generation,
+        last_words: last_words.clone(),
+    };
+    machine.add_fixed_devices(launch, parts.vsock_listener)?;
+    for (disk, device) in launch.disks.iter().zip(parts.disks) {
+        machine.add_disk(disk.id.clone(), device)?;
+    }
+    machine.add_processors(launch.processors.max, entry, gate)?;
+    Ok((machine, parts.control_listener))
+}
+
+impl Machine {
+    /// The devices that every machine has; they share a thread.
+    fn add_fixed_devices(
+        &mut self,
+        launch: &Launch,
+        vsock_listener: OwnedFd,
+    ) -> Result<(), AssembleError> {
+        let worker = Worker::start("devices", Kind::Devices, self.last_words.clone())?;
+        let socket = Socket::new(launch.vsock.guest_cid, vsock_listener)?;
+        self.add(Box::new(socket), worker.clone())?;
+        self.add(Box::new(Entropy), worker)?;
+        Ok(())
+    }
+
+    /// Puts a disk on the bus, with a thread of its own.
+    pub(crate) fn add_disk(
+        &mut self,
+        id: DiskId,
+        disk: block::Disk,
+    ) -> Result<PciAddress, AssembleError> {
+        let worker = Worker::start(&format!("disk {id}"), Kind::Disk, self.last_words.clone())?;
+        let address = self.add(Box::new(disk), worker)?;
+        self.disks.insert(id, address);
+        Ok(address)
+    }
+
+    fn add(&self, device: Box<dyn Device>, worker: Worker) -> Result<PciAddress, AssembleError> {
+        let mount = Mount {
+            vm: &self.vm,
+            interrupts: &self.interrupts,
+            memory: &self.ram,
+            stage: Box::new(worker),
+        };
+        let function = VirtioPci::new(device, mount)?;
+        let machine::pci::PciAddress {
+            bus,
+            device,
+            function,
+        } = self.board.add(Box::new(function))?;
+        Ok(PciAddress {
+            segment: 0,
+            bus,
+            device,
+            function,
+        })
+    }
+
+    /// All processors that may ever be online; the guest starts the others from the first one.
+    fn add_processors(
+        &mut self,
+        count: u8,
+        entry: boot::Entry,
+        gate: &Gate,
+    ) -> Result<(), AssembleError> {
+        let model = ProcessorModel::new(&self.vm, count.into())?;
+        for number in 0..count {
+            let mut processor = Processor::new(&self.vm, &model, number.into())?;
+            if number == 0 {
+                processor.start_at(&entry)?;
+            }
+            self.counts.push(processor.counts());
+            let words = self.last_words.clone();
+            processor::start(
+                number.into(),
+                processor,
+                self.board.clone(),
+                gate.clone(),
+                words,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn own_pidfd() -> Result<OwnedFd, AssembleError> {
+    let pid = rustix::process::getpid();
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK)
+        .map_err(|errno| AssembleError::Pidfd(errno.into()))
+}

@@ -1,0 +1,131 @@
+//! The answer to each request. Main function: [`answer`].
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use monitor::{Disk, Fd, PciAddress, Received, Reply, Request, Status, VERSION, limits};
+
+use crate::{assemble::Machine, last_words::chain, launch::Parcel};
+
+/// Answers a request; false when the client can't be talked to any more.
+pub(super) fn answer(machine: &mut Machine, client: &OwnedFd, received: Received<Request>) -> bool {
+    let Received { message, fds } = received;
+    match message {
+        Request::Status => {
+            let reply = Reply::Status(status(machine));
+            send(client, &reply, &[machine.pidfd.as_fd()])
+        }
+        Request::AddDisk(disk) => send(client, &add_disk(machine, &disk, fds), &[]),
+        Request::RemoveDevice { pci_address } => {
+            send(client, &remove_device(machine, pci_address), &[])
+        }
+        // The loop takes it before.
+        Request::Stop => true,
+    }
+}
+
+/// Refuses what is no request. The connection stays usable: each packet stands for itself.
+pub(super) fn refuse(client: &OwnedFd, error: &monitor::ReceiveError) -> bool {
+    let lost = matches!(error, monitor::ReceiveError::Socket(_));
+    !lost && send(client, &refused(error), &[])
+}
+
+fn send(client: &OwnedFd, reply: &Reply, fds: &[BorrowedFd<'_>]) -> bool {
+    monitor::send(client, reply, fds).is_ok()
+}
+
+fn status(machine: &Machine) -> Status {
+    let mut exits: BTreeMap<String, u64> = BTreeMap::new();
+    for counts in &machine.counts {
+        let totals = counts.totals();
+        for (kind, count) in [
+            ("port-reads", totals.port_reads),
+            ("port-writes", totals.port_writes),
+            ("memory-reads", totals.memory_reads),
+            ("memory-writes", totals.memory_writes),
+            ("interrupted", totals.interrupted),
+            ("others", totals.others),
+        ] {
+            *exits.entry(kind.to_owned()).or_default() += count;
+        }
+    }
+    Status {
+        version: VERSION,
+        name: machine.name.clone(),
+        pidfd: Fd(0),
+        uptime_us: u64::try_from(machine.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        memory_bytes: machine.memory_bytes,
+        processors: u8::try_from(machine.counts.len()).unwrap_or(u8::MAX),
+        disks: machine.disks.clone(),
+        exits,
+    }
+}
+
+fn add_disk(machine: &mut Machine, disk: &Disk, fds: Vec<OwnedFd>) -> Reply {
+    if machine.disks.contains_key(&disk.id) {
+        return Reply::Refused {
+            reason: format!("a disk {} is on the bus already", disk.id),
+        };
+    }
+    if machine.disks.len() >= limits::DISKS {
+        let reason = format!(
+            "{} disks are on the bus, which is all that fit",
+            limits::DISKS
+        );
+        return Reply::Refused { reason };
+    }
+    if let Err(error) = disk.check(fds.len()) {
+        return refused(&error);
+    }
+    let device = match Parcel::new(fds).disk(disk) {
+        Ok(device) => device,
+        Err(error) => return refused(&error),
+    };
+    match machine.add_disk(disk.id.clone(), device) {
+        Ok(pci_address) => Reply::Added { pci_address },
+        Err(error) => refused(&error),
+    }
+}
+
+/// Only disks go: the guest can't do without the others.
+fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
+    let known = machine.disks.iter().find(|(_, place)| **place == address);
+    let Some(id) = known.map(|(id, _)| id.clone()) else {
+        return Reply::Refused {
+            reason: format!("there is no disk at {address}"),
+        };
+    };
+    let PciAddress {
+        segment: _,
+        bus,
+        device,
+        function,
+    } = address;
+    let place = machine::pci::PciAddress {
+        bus,
+        device,
+        function,
+    };
+    if let Err(error) = machine.board.remove(place) {
+        return refused(&error);
+    }
+    machine.disks.remove(&id);
+    Reply::Removed
+}
+
+fn refused(error: &dyn std::error::Error) -> Reply {
+    Reply::Refused {
+        reason: bounded(chain(error)),
+    }
+}
+
+/// A text that fits into a message.
+pub(crate) fn bounded(mut text: String) -> String {
+    let end = (0..=limits::TEXT_BYTES.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+    text
+}

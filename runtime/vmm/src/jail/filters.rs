@@ -1,0 +1,198 @@
+//! What each kind of thread may do, as data with a reason for every line. Main type: [`Kind`]. The `filter` file next to this one
+//! turns the tables into programs.
+
+mod control;
+mod devices;
+mod disk;
+mod processor;
+#[cfg(test)]
+mod tests;
+
+use libc::{
+    MAP_PRIVATE, PROT_EXEC, SIGABRT, SYS_brk, SYS_clock_gettime, SYS_close, SYS_exit,
+    SYS_exit_group, SYS_futex, SYS_getpid, SYS_gettid, SYS_madvise, SYS_mmap, SYS_mprotect,
+    SYS_mremap, SYS_munmap, SYS_read, SYS_restart_syscall, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_sigaltstack, SYS_tgkill, SYS_write,
+};
+use seccompiler::BpfProgram;
+
+use super::filter::{self, Argument, FilterError, Rule};
+
+/// A kind of thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The main thread: requests, and making threads for disks that are added later.
+    Control,
+    /// Runs one of the guest's processors.
+    Processor,
+    /// Runs the devices that share a thread: sockets and random numbers.
+    Devices,
+    /// Runs one disk.
+    Disk,
+}
+
+impl Kind {
+    /// The filter for this kind of thread.
+    pub(crate) fn program(self) -> Result<BpfProgram, FilterError> {
+        filter::compile(self.tables())
+    }
+
+    fn tables(self) -> &'static [&'static [Rule]] {
+        match self {
+            // A thread is also under its maker's filter, so control may do what a disk's thread does.
+            Self::Control => &[
+                EVERY_THREAD,
+                WAITING,
+                control::RULES,
+                control::NEW_THREAD,
+                disk::RULES,
+            ],
+            Self::Processor => &[EVERY_THREAD, processor::RULES],
+            Self::Devices => &[EVERY_THREAD, WAITING, devices::RULES],
+            Self::Disk => &[EVERY_THREAD, WAITING, disk::RULES],
+        }
+    }
+}
+
+/// KVM's requests of a running machine, as numbered in include/uapi/linux/kvm.h.
+mod kvm {
+    /// _IO(0xae, 0x80)
+    pub(super) const RUN: u64 = 0xae80;
+    /// _IOW(0xae, 0x76, struct kvm_irqfd)
+    pub(super) const IRQFD: u64 = 0x4020_ae76;
+    /// _IOW(0xae, 0x79, struct kvm_ioeventfd)
+    pub(super) const IOEVENTFD: u64 = 0x4040_ae79;
+    /// _IOW(0xae, 0x6a, struct kvm_irq_routing)
+    pub(super) const SET_GSI_ROUTING: u64 = 0x4008_ae6a;
+}
+
+/// `as` a filter compares it: a constant of the C library that is not negative.
+const fn bits(value: i32) -> u64 {
+    value.unsigned_abs() as u64
+}
+
+/// What Rust's and C's runtime do in any thread.
+const EVERY_THREAD: &[Rule] = &[
+    Rule {
+        syscall: SYS_futex,
+        arguments: &[],
+        reason: "locks, channels and the wait of one thread for another",
+    },
+    Rule {
+        syscall: SYS_read,
+        arguments: &[],
+        reason: "take back the wake-up of an eventfd",
+    },
+    Rule {
+        syscall: SYS_write,
+        arguments: &[],
+        reason: "eventfds, the console's log, and a panic's last words on standard error",
+    },
+    Rule {
+        syscall: SYS_close,
+        arguments: &[],
+        reason: "descriptors of connections, queues and disks that are let go",
+    },
+    Rule {
+        syscall: SYS_brk,
+        arguments: &[],
+        reason: "the allocator grows its heap",
+    },
+    Rule {
+        syscall: SYS_mmap,
+        arguments: &[
+            Argument::Lacks(2, bits(PROT_EXEC)),
+            Argument::Has(3, bits(MAP_PRIVATE)),
+        ],
+        reason: "the allocator and thread stacks; never executable, never shared with a file",
+    },
+    Rule {
+        syscall: SYS_mprotect,
+        arguments: &[Argument::Lacks(2, bits(PROT_EXEC))],
+        reason: "the allocator opens more of an arena, a new stack gets its guard page; never executable",
+    },
+    Rule {
+        syscall: SYS_mremap,
+        arguments: &[],
+        reason: "the allocator grows a large block",
+    },
+    Rule {
+        syscall: SYS_munmap,
+        arguments: &[],
+        reason: "the allocator gives a large block back",
+    },
+    Rule {
+        syscall: SYS_madvise,
+        arguments: &[],
+        reason: "a stack of a thread that ends, and the allocator's unused pages",
+    },
+    Rule {
+        syscall: SYS_sigaltstack,
+        arguments: &[],
+        reason: "Rust takes a thread's signal stack away when it ends",
+    },
+    Rule {
+        syscall: SYS_rt_sigprocmask,
+        arguments: &[],
+        reason: "the C library blocks signals while a thread starts, ends or aborts",
+    },
+    Rule {
+        syscall: SYS_rt_sigreturn,
+        arguments: &[],
+        reason: "return from a handler: Rust's report of a stack overflow",
+    },
+    Rule {
+        syscall: SYS_restart_syscall,
+        arguments: &[],
+        reason: "the kernel goes on with an interrupted wait after the process was stopped",
+    },
+    Rule {
+        syscall: SYS_clock_gettime,
+        arguments: &[],
+        reason: "time, on hosts whose clock can't be read without a call",
+    },
+    Rule {
+        syscall: SYS_gettid,
+        arguments: &[],
+        reason: "abort after a panic finds its thread",
+    },
+    Rule {
+        syscall: SYS_getpid,
+        arguments: &[],
+        reason: "abort after a panic finds its process",
+    },
+    Rule {
+        syscall: SYS_tgkill,
+        arguments: &[Argument::Is(2, bits(SIGABRT))],
+        reason: "abort after a panic; no other signal",
+    },
+    Rule {
+        syscall: SYS_exit,
+        arguments: &[],
+        reason: "the thread ends",
+    },
+    Rule {
+        syscall: SYS_exit_group,
+        arguments: &[],
+        reason: "the process ends",
+    },
+];
+
+/// What a thread does that waits for descriptors.
+const WAITING: &[Rule] = &[
+    Rule {
+        syscall: libc::SYS_epoll_wait,
+        arguments: &[],
+        reason: "wait for descriptors to be ready",
+    },
+    Rule {
+        syscall: libc::SYS_epoll_pwait,
+        arguments: &[],
+        reason: "wait for descriptors to be ready, as some C libraries and rustix spell it",
+    },
+    Rule {
+        syscall: libc::SYS_epoll_ctl,
+        arguments: &[],
+        reason: "connections and devices come and go",
+    },
+];

@@ -1,0 +1,137 @@
+//! The main thread: it answers requests, puts disks on the bus and takes them off, and makes a thread for each disk that comes later.
+
+use libc::{
+    CLONE_CHILD_CLEARTID, CLONE_FILES, CLONE_FS, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND,
+    CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, PR_SET_NAME, PR_SET_NO_NEW_PRIVS,
+    SECCOMP_SET_MODE_FILTER, SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4, SYS_clone, SYS_clone3,
+    SYS_epoll_create1, SYS_eventfd2, SYS_fstat, SYS_getrandom, SYS_ioctl, SYS_lseek, SYS_prctl,
+    SYS_recvmsg, SYS_rseq, SYS_sched_getaffinity, SYS_seccomp, SYS_sendmsg, SYS_set_robust_list,
+    SYS_statx,
+};
+
+use super::{
+    super::filter::{Argument, Rule},
+    bits, kvm,
+};
+
+/// The flags with which the C library makes a thread, all of them: nothing less is a thread, nothing more is a namespace.
+const THREAD: i32 = CLONE_VM
+    | CLONE_FS
+    | CLONE_FILES
+    | CLONE_SIGHAND
+    | CLONE_THREAD
+    | CLONE_SYSVSEM
+    | CLONE_SETTLS
+    | CLONE_PARENT_SETTID
+    | CLONE_CHILD_CLEARTID;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        syscall: SYS_accept4,
+        arguments: &[Argument::Is(3, bits(SOCK_CLOEXEC | SOCK_NONBLOCK))],
+        reason: "a client connects to the control socket; it never blocks this thread",
+    },
+    Rule {
+        syscall: SYS_recvmsg,
+        arguments: &[],
+        reason: "requests, with the descriptors of a disk",
+    },
+    Rule {
+        syscall: SYS_sendmsg,
+        arguments: &[],
+        reason: "answers, with the descriptor of this process",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::IRQFD)],
+        reason: "interrupts of a disk that comes or goes",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::IOEVENTFD)],
+        reason: "doorbells of a disk that comes or goes",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::SET_GSI_ROUTING)],
+        reason: "the interrupt routes without those of a disk that goes",
+    },
+    Rule {
+        syscall: SYS_eventfd2,
+        arguments: &[],
+        reason: "doorbells and vectors of a disk that comes",
+    },
+    Rule {
+        syscall: SYS_epoll_create1,
+        arguments: &[],
+        reason: "what the thread of a disk that comes waits with",
+    },
+    Rule {
+        syscall: SYS_fstat,
+        arguments: &[],
+        reason: "the size of a file behind a disk that comes",
+    },
+    Rule {
+        syscall: SYS_statx,
+        arguments: &[],
+        reason: "the size of a file behind a disk that comes, as Rust spells it",
+    },
+    Rule {
+        syscall: SYS_lseek,
+        arguments: &[],
+        reason: "the size of a block device behind a disk that comes",
+    },
+];
+
+/// What the making of a thread takes, in this thread and as the first acts of the new one.
+pub(super) const NEW_THREAD: &[Rule] = &[
+    Rule {
+        syscall: SYS_clone,
+        arguments: &[Argument::Is(0, bits(THREAD))],
+        reason: "a thread for a disk that comes; nothing but a thread",
+    },
+    Rule {
+        syscall: SYS_clone3,
+        arguments: &[],
+        reason: "only so that the rule in front of this filter can answer ENOSYS: the C library then uses clone, \
+            whose flags can be checked",
+    },
+    Rule {
+        syscall: SYS_set_robust_list,
+        arguments: &[],
+        reason: "the C library sets up the new thread's locks",
+    },
+    Rule {
+        syscall: SYS_rseq,
+        arguments: &[],
+        reason: "the C library tells the kernel about the new thread's restartable sequences",
+    },
+    Rule {
+        syscall: SYS_sched_getaffinity,
+        arguments: &[],
+        reason: "the C library, asked by Rust for the new thread's stack bounds",
+    },
+    Rule {
+        syscall: SYS_getrandom,
+        arguments: &[],
+        reason: "the C library seeds the allocator of the new thread",
+    },
+    Rule {
+        syscall: SYS_prctl,
+        arguments: &[Argument::Is(0, bits(PR_SET_NAME))],
+        reason: "the new thread says its name",
+    },
+    Rule {
+        syscall: SYS_prctl,
+        arguments: &[
+            Argument::Is(0, bits(PR_SET_NO_NEW_PRIVS)),
+            Argument::Is(1, 1),
+        ],
+        reason: "the new thread installs its own filter on top of this one",
+    },
+    Rule {
+        syscall: SYS_seccomp,
+        arguments: &[Argument::Is(0, SECCOMP_SET_MODE_FILTER as u64)],
+        reason: "the new thread installs its own filter on top of this one",
+    },
+];

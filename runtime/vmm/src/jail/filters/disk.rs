@@ -1,0 +1,28 @@
+//! A disk's thread: it reads and writes at places of files that were open when it began.
+
+use libc::{SYS_fallocate, SYS_fdatasync, SYS_preadv, SYS_pwritev};
+
+use super::super::filter::Rule;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        syscall: SYS_preadv,
+        arguments: &[],
+        reason: "the guest reads: into its memory",
+    },
+    Rule {
+        syscall: SYS_pwritev,
+        arguments: &[],
+        reason: "the guest writes: from its memory",
+    },
+    Rule {
+        syscall: SYS_fdatasync,
+        arguments: &[],
+        reason: "the guest flushes",
+    },
+    Rule {
+        syscall: SYS_fallocate,
+        arguments: &[],
+        reason: "the guest discards or zeroes: the file gets a hole",
+    },
+];

@@ -1,0 +1,47 @@
+//! A processor's thread: it runs the guest, and does the guest's register accesses in between. Among these are what a driver sets
+//! up: interrupts, doorbells, and the start of a device's work, which another thread then does.
+
+use libc::{SYS_epoll_create1, SYS_epoll_ctl, SYS_eventfd2, SYS_ioctl};
+
+use super::{
+    super::filter::{Argument, Rule},
+    kvm,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::RUN)],
+        reason: "run the guest",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::SET_GSI_ROUTING)],
+        reason: "the driver steers an interrupt vector",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::IRQFD)],
+        reason: "the driver switches a device's interrupts on or off",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::IOEVENTFD)],
+        reason: "the driver moves a BAR or starts a device: doorbells follow",
+    },
+    Rule {
+        syscall: SYS_eventfd2,
+        arguments: &[],
+        reason: "doorbells and vectors of a device that the driver starts",
+    },
+    Rule {
+        syscall: SYS_epoll_create1,
+        arguments: &[],
+        reason: "the socket device, started by its driver, waits for several descriptors",
+    },
+    Rule {
+        syscall: SYS_epoll_ctl,
+        arguments: &[],
+        reason: "the socket device, started by its driver, says for which descriptors it waits",
+    },
+];

@@ -1,0 +1,207 @@
+//! The launch message and what came with it. Main function: [`receive`]. Main type: [`Parts`], the message's descriptors as what
+//! they are.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use monitor::{Console, Disk, Fd, Invalid, Launch, ReceiveError};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{SocketType, sockopt},
+};
+use thiserror::Error;
+use virtio::block;
+
+use crate::limits::LAUNCH_DEADLINE;
+
+/// Why there is no launch message.
+#[derive(Debug, Error)]
+pub(crate) enum LaunchError {
+    /// Started by hand, or by something else.
+    #[error(
+        "standard input is not a launch socket: cofferdam-vmm is started by cofferdam, see `cofferdam run --help`"
+    )]
+    NotASocket,
+    /// The launcher says nothing.
+    #[error("no launch message came in {} s", LAUNCH_DEADLINE.as_secs())]
+    Late,
+    /// The launcher went away.
+    #[error("the launcher closed the launch socket without a message")]
+    Closed,
+    /// The kernel refused.
+    #[error("{attempt}")]
+    Refused {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// What came is no message.
+    #[error("read the launch message")]
+    Receive(#[from] ReceiveError),
+    /// What came is no machine.
+    #[error("the launch message is refused")]
+    Invalid(#[from] Invalid),
+}
+
+/// What came with the message.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) kvm: OwnedFd,
+    pub(crate) kernel: File,
+    pub(crate) guest_image: Option<File>,
+    pub(crate) control_listener: OwnedFd,
+    pub(crate) vsock_listener: OwnedFd,
+    pub(crate) console: Option<File>,
+    pub(crate) disks: Vec<block::Disk>,
+}
+
+/// The descriptors of one message, each to be taken.
+#[derive(Debug)]
+pub(crate) struct Parcel(Vec<Option<OwnedFd>>);
+
+/// Why a disk can't be made of what came.
+#[derive(Debug, Error)]
+pub(crate) enum DiskError {
+    /// Bounds.
+    #[error("the disk is refused")]
+    Invalid(#[from] Invalid),
+    /// One descriptor for several segments could not be duplicated.
+    #[error("share a file between segments of disk {id}")]
+    Share {
+        /// The disk's id.
+        id: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The device does not take it.
+    #[error("make disk {id}")]
+    Device {
+        /// The disk's id.
+        id: String,
+        /// Why not.
+        #[source]
+        source: block::DiskError,
+    },
+}
+
+/// The launch socket: standard input, so that the launcher needs no number to agree on and nothing else is inherited.
+pub(crate) fn socket() -> Result<OwnedFd, LaunchError> {
+    let input = io::stdin();
+    if sockopt::socket_type(&input) != Ok(SocketType::SEQPACKET) {
+        return Err(LaunchError::NotASocket);
+    }
+    let duplicate = |source| LaunchError::Refused {
+        attempt: "duplicate the launch socket",
+        source,
+    };
+    let socket = input.as_fd().try_clone_to_owned().map_err(duplicate)?;
+    let unblock = |source| LaunchError::Refused {
+        attempt: "unblock the launch socket",
+        source,
+    };
+    rustix::io::ioctl_fionbio(&socket, true).map_err(|errno| unblock(errno.into()))?;
+    Ok(socket)
+}
+
+/// Waits for the message and checks it.
+pub(crate) fn receive(socket: &OwnedFd) -> Result<(Launch, Parcel), LaunchError> {
+    wait(socket)?;
+    let received = monitor::receive::<Launch>(socket)?.ok_or(LaunchError::Closed)?;
+    received.message.check(received.fds.len())?;
+    Ok((received.message, Parcel::new(received.fds)))
+}
+
+fn wait(socket: &OwnedFd) -> Result<(), LaunchError> {
+    let deadline = Timespec::try_from(LAUNCH_DEADLINE).ok();
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    match poll(&mut fds, deadline.as_ref()) {
+        Ok(0) => Err(LaunchError::Late),
+        Ok(_) => Ok(()),
+        Err(errno) => {
+            let attempt = "wait for the launch message";
+            Err(LaunchError::Refused {
+                attempt,
+                source: errno.into(),
+            })
+        }
+    }
+}
+
+impl Parcel {
+    pub(crate) fn new(fds: Vec<OwnedFd>) -> Self {
+        Self(fds.into_iter().map(Some).collect())
+    }
+
+    /// Takes all that a checked message names.
+    pub(crate) fn unpack(mut self, launch: &Launch) -> Result<Parts, DiskError> {
+        let disks = launch.disks.iter().map(|disk| self.disk(disk));
+        let disks = disks.collect::<Result<_, _>>()?;
+        Ok(Parts {
+            kvm: self.take(launch.kvm)?,
+            kernel: self.take(launch.kernel)?.into(),
+            guest_image: launch
+                .guest_image
+                .map(|fd| self.take(fd))
+                .transpose()?
+                .map(File::from),
+            control_listener: self.take(launch.control_listener)?,
+            vsock_listener: self.take(launch.vsock.listener)?,
+            console: match launch.console {
+                Console::Off => None,
+                Console::Log(fd) => Some(self.take(fd)?.into()),
+            },
+            disks,
+        })
+    }
+
+    /// A device from a checked disk.
+    pub(crate) fn disk(&mut self, disk: &Disk) -> Result<block::Disk, DiskError> {
+        let id = || disk.id.to_string();
+        let mut segments = Vec::with_capacity(disk.segments.len());
+        for (index, segment) in disk.segments.iter().enumerate() {
+            let rest = disk.segments.get(index + 1..).unwrap_or_default();
+            let file = if rest.iter().any(|later| later.fd == segment.fd) {
+                self.share(segment.fd, &disk.id.to_string())?
+            } else {
+                self.take(segment.fd)?
+            };
+            segments.push(block::layout::Segment {
+                file: file.into(),
+                offset: segment.offset,
+                length: segment.length,
+            });
+        }
+        let access = if disk.read_only {
+            block::Access::ReadOnly
+        } else {
+            block::Access::Writable
+        };
+        let device = |source| DiskError::Device { id: id(), source };
+        let identity = block::Identity::new(disk.id.as_str()).map_err(device)?;
+        block::Disk::new(segments, access, identity)
+            .map_err(|source| DiskError::Device { id: id(), source })
+    }
+
+    fn take(&mut self, fd: Fd) -> Result<OwnedFd, Invalid> {
+        let count = self.0.len();
+        let place = self.0.get_mut(usize::from(fd.0));
+        let place = place.ok_or(Invalid::FdMissing { slot: fd.0, count })?;
+        place.take().ok_or(Invalid::FdTwice { slot: fd.0 })
+    }
+
+    fn share(&self, fd: Fd, id: &str) -> Result<OwnedFd, DiskError> {
+        let count = self.0.len();
+        let place = self.0.get(usize::from(fd.0)).and_then(Option::as_ref);
+        let file = place.ok_or(Invalid::FdMissing { slot: fd.0, count })?;
+        file.try_clone().map_err(|source| DiskError::Share {
+            id: id.to_owned(),
+            source,
+        })
+    }
+}
