@@ -1,0 +1,1 @@
+//! Tests of amounts: many bytes, many connections, and the stalls in between.
