@@ -10,7 +10,7 @@ mod events;
 mod limits;
 mod stdio;
 
-pub use agent::agent as messages;
+pub use agent::{PROTOCOL_VERSION, agent as messages};
 pub use call::Agent;
 pub use connect::{Address, ConnectError};
 pub use error::AgentError;

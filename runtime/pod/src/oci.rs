@@ -40,13 +40,17 @@ const CAPABILITIES: [Capability; 13] = [
 ];
 
 /// PATH of a container whose image does not set one: what runc and containerd use.
-pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The specification of a container in a guest whose host name is `hostname`.
 ///
 /// # Errors
 /// When a field that the specification demands is missing.
-pub fn specification(container: &ContainerSpec, hostname: &str) -> Result<Spec, OciSpecError> {
+pub(crate) fn specification(
+    container: &ContainerSpec,
+    hostname: &str,
+) -> Result<Spec, OciSpecError> {
     let linux = LinuxBuilder::default()
         .namespaces(namespaces()?)
         .resources(resources(container.limits)?)

@@ -1,0 +1,39 @@
+//! Every wait of this crate. Main type: [`Deadlines`]. The values are for a guest that hangs, not for a slow one; one factor
+//! stretches them all on a host that emulates virtualisation.
+
+use std::time::Duration;
+
+const BOOT: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(30);
+const CALL: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(10);
+const STOP: Duration = Duration::from_secs(5);
+
+/// The waits of one pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From the first instruction of the guest to the agent's answer.
+    pub boot: Duration,
+    /// For the container's first process to be executed.
+    pub start: Duration,
+    /// For any other call to the agent.
+    pub call: Duration,
+    /// For the rest of the output, once the process has ended.
+    pub drain: Duration,
+    /// For the monitor to end when asked; then it is killed.
+    pub stop: Duration,
+}
+
+impl Deadlines {
+    /// All waits, multiplied by `scale`.
+    #[must_use]
+    pub fn scaled(scale: u32) -> Self {
+        Self {
+            boot: BOOT.saturating_mul(scale),
+            start: START.saturating_mul(scale),
+            call: CALL.saturating_mul(scale),
+            drain: DRAIN.saturating_mul(scale),
+            stop: STOP.saturating_mul(scale),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What can go wrong with a pod. Main type: [`PodError`]. Callers branch on [`PodError::fault`]; the text is for people.
+
+use agent_client::{AgentError, StdioError};
+use model::Fault;
+use thiserror::Error;
+use vm_client::{Ending, LaunchError, RequestError};
+
+use crate::record::RecordError;
+
+/// Why a pod did not start, or did not go on.
+#[derive(Debug, Error)]
+pub enum PodError {
+    /// Its run folder.
+    #[error("prepare the pod's run folder")]
+    Folder(#[source] RecordError),
+    /// Its console's file.
+    #[error("make the console's file in the pod's run folder")]
+    Console(#[source] std::io::Error),
+    /// Its monitor.
+    #[error("launch the pod's VM")]
+    Launch(#[source] Box<LaunchError>),
+    /// The guest ended, or its monitor died, during something.
+    #[error("the pod's VM ended while {during}: {}: {}{}", ending.reason, ending.text, tail(ending))]
+    GuestEnded {
+        /// What was going on.
+        during: &'static str,
+        /// How it ended.
+        ending: Box<Ending>,
+    },
+    /// The image's disk.
+    #[error("add the image's disk to the pod's VM")]
+    Disk(#[source] RequestError),
+    /// A disk's name.
+    #[error("name the disk of container {container}")]
+    DiskName {
+        /// The container.
+        container: String,
+    },
+    /// The specification.
+    #[error("write the container's OCI specification")]
+    Specification(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A call to the agent.
+    #[error("{attempt}")]
+    Agent {
+        /// What it was for.
+        attempt: &'static str,
+        /// What it came to.
+        #[source]
+        source: AgentError,
+    },
+    /// A stdio stream.
+    #[error("connect the container's standard streams")]
+    Stdio(#[source] StdioError),
+    /// The agent said something that can't be.
+    #[error("the agent reported an impossible exit: code {code}, signal {signal}")]
+    ImpossibleExit {
+        /// Exit code.
+        code: u32,
+        /// Signal.
+        signal: u32,
+    },
+    /// The task that owned the pod is gone.
+    #[error("the pod has been torn down")]
+    TornDown,
+}
+
+impl PodError {
+    /// The kind of the error.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Folder(RecordError::Exists { .. }) => Fault::Refused,
+            Self::Launch(_) => Fault::HostUnfit,
+            Self::GuestEnded { .. } | Self::TornDown | Self::Stdio(_) => Fault::GuestLost,
+            Self::Agent { source, .. } => agent_fault(source),
+            _ => Fault::Internal,
+        }
+    }
+}
+
+fn agent_fault(error: &AgentError) -> Fault {
+    match error {
+        AgentError::NotFound(_) => Fault::NotFound,
+        AgentError::Precondition(_) | AgentError::Exists(_) => Fault::Refused,
+        AgentError::Invalid(_) => Fault::Invalid,
+        AgentError::Late { .. } | AgentError::Silent { .. } => Fault::DeadlineExceeded,
+        AgentError::Lost { .. } => Fault::GuestLost,
+        AgentError::Version { .. } => Fault::HostUnfit,
+        AgentError::Failed(_) => Fault::Internal,
+    }
+}
+
+/// The last lines of the guest's console, indented; nothing when it said nothing.
+fn tail(ending: &Ending) -> String {
+    const LINES: usize = 12;
+    let lines: Vec<&str> = ending
+        .console_tail
+        .lines()
+        .filter(|line| !line.is_empty())
+        .collect();
+    let skip = lines.len().saturating_sub(LINES);
+    lines
+        .iter()
+        .skip(skip)
+        .map(|line| format!("\n    {}", line.escape_debug()))
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! The run folder of a pod: what a later process finds when this one dies. It is made before anything else of the pod and removed
+//! last; its `record.json` is locked while its owner lives, so a lock that can be taken means an owner that is gone. Main type:
+//! [`RunFolder`]. [`sweep`] ends what a dead owner left.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use model::PodId;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use vm_client::Monitor;
+
+const RECORD: &str = "record.json";
+const VERSION: u32 = 1;
+
+/// What is written about a pod.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    pod: PodId,
+    owner_pid: u32,
+}
+
+/// A run folder could not be made, or what was left could not be removed.
+#[derive(Debug, Error)]
+pub enum RecordError {
+    /// It is there already, and its owner lives.
+    #[error("pod {pod} exists already ({} is in use)", folder.display())]
+    Exists {
+        /// The id.
+        pod: PodId,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The kernel refused.
+    #[error("{attempt} {}", path.display())]
+    Io {
+        /// What was attempted.
+        attempt: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn io_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
+    let path = path.to_owned();
+    move |source| RecordError::Io {
+        attempt,
+        path,
+        source,
+    }
+}
+
+/// The run folder of a pod that this process owns.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    // Holds the lock; closing it gives the lock up.
+    _record: File,
+}
+
+impl RunFolder {
+    /// Makes and locks it.
+    pub(crate) fn create(pods_dir: &Path, pod: &PodId) -> Result<Self, RecordError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(pods_dir)
+            .map_err(io_error("make the folder of all pods", pods_dir))?;
+        let path = pods_dir.join(pod.as_str());
+        if let Err(source) = DirBuilder::new().mode(0o700).create(&path) {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                return Err(RecordError::Exists {
+                    pod: pod.clone(),
+                    folder: path,
+                });
+            }
+            return Err(io_error("make the pod's folder", &path)(source));
+        }
+        match write_record(&path, pod) {
+            Ok(record) => Ok(Self {
+                path,
+                _record: record,
+            }),
+            Err(error) => {
+                // Nothing is in it but what was just tried; the first error is the one to report.
+                drop(fs::remove_dir_all(&path));
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it with all that is in it: the last step of a teardown.
+    pub(crate) fn remove(self) -> Result<(), RecordError> {
+        fs::remove_dir_all(&self.path).map_err(io_error("remove the pod's folder", &self.path))
+    }
+}
+
+fn write_record(folder: &Path, pod: &PodId) -> Result<File, RecordError> {
+    let path = folder.join(RECORD);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io_error("make the pod's record", &path))?;
+    // Waits only for a sweep that looks at this young, still empty record at this very moment; it lets go at once.
+    let lock = flock(&file, FlockOperation::LockExclusive);
+    lock.map_err(|errno| io_error("lock the pod's record", &path)(errno.into()))?;
+    let record = Record {
+        version: VERSION,
+        pod: pod.clone(),
+        owner_pid: std::process::id(),
+    };
+    let text = serde_json::to_vec(&record)
+        .map_err(|error| io_error("write the pod's record", &path)(error.into()))?;
+    file.write_all(&text)
+        .map_err(io_error("write the pod's record", &path))?;
+    Ok(file)
+}
+
+/// Ends what dead owners left under `pods_dir`, and says which pods those were. What can't be removed stays for the next sweep.
+///
+/// # Errors
+/// When the folder can't be read.
+pub async fn sweep(pods_dir: &Path, stop_deadline: Duration) -> Result<Vec<String>, RecordError> {
+    let entries = match fs::read_dir(pods_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(io_error("read the folder of all pods", pods_dir)(source)),
+    };
+    let mut swept = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io_error("read the folder of all pods", pods_dir))?;
+        let path = entry.path();
+        let Some(lock) = take_abandoned(&path) else {
+            continue;
+        };
+        if let Ok(monitor) = Monitor::attach(&path).await {
+            let ending = monitor.stop(stop_deadline).await;
+            tracing::info!(pod = %path.display(), ?ending.reason, "ended an abandoned monitor");
+        }
+        match fs::remove_dir_all(&path) {
+            Ok(()) => swept.push(entry.file_name().to_string_lossy().into_owned()),
+            Err(error) => {
+                tracing::warn!(folder = %path.display(), %error, "an abandoned run folder stays");
+            }
+        }
+        drop(lock);
+    }
+    Ok(swept)
+}
+
+/// The lock of a run folder without a living owner. A folder without a record is one whose owner died at its first step.
+fn take_abandoned(folder: &Path) -> Option<Option<File>> {
+    let path = folder.join(RECORD);
+    match OpenOptions::new().read(true).write(true).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_old(folder) => Some(None),
+        Err(_unreadable_or_not_a_folder) => None,
+        Ok(file) => {
+            flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+            // Locked between its owner's creation and its owner's lock: an empty record is not abandoned yet.
+            let written = file.metadata().is_ok_and(|about| about.len() > 0);
+            (written || is_old(folder)).then_some(Some(file))
+        }
+    }
+}
+
+/// Whether a folder was made longer ago than any owner needs for its first step.
+fn is_old(folder: &Path) -> bool {
+    const FIRST_STEP: Duration = Duration::from_secs(60);
+    let changed = fs::metadata(folder).and_then(|about| about.modified());
+    changed.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > FIRST_STEP))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! A run folder is owned while its record is locked, and swept when it is not.
+
+use super::*;
+
+const STOP: Duration = Duration::from_secs(5);
+
+fn pod(name: &str) -> PodId {
+    name.parse().unwrap()
+}
+
+#[tokio::test]
+async fn folder_of_a_living_owner_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), &pod("a")).unwrap();
+    assert_eq!(sweep(dir.path(), STOP).await.unwrap(), Vec::<String>::new());
+    assert!(folder.path().join(RECORD).exists());
+    folder.remove().unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn folder_of_a_dead_owner_is_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    // Dropped without `remove`: what a killed process leaves.
+    drop(RunFolder::create(dir.path(), &pod("b")).unwrap());
+    assert_eq!(sweep(dir.path(), STOP).await.unwrap(), ["b"]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn half_made_folder_is_left_until_it_is_old() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("young")).unwrap();
+    let old = dir.path().join("old");
+    fs::create_dir(&old).unwrap();
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    File::open(&old).unwrap().set_modified(hour_ago).unwrap();
+    assert_eq!(sweep(dir.path(), STOP).await.unwrap(), ["old"]);
+}
+
+#[test]
+fn same_pod_twice_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = RunFolder::create(dir.path(), &pod("c")).unwrap();
+    let second = RunFolder::create(dir.path(), &pod("c"));
+    assert!(matches!(second, Err(RecordError::Exists { .. })));
+}
+
+#[tokio::test]
+async fn missing_folder_has_nothing_to_sweep() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(
+        sweep(&dir.path().join("none"), STOP)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
