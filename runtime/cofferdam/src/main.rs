@@ -5,16 +5,20 @@ mod check;
 mod config;
 mod image;
 mod output;
+mod run;
+mod version;
 
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command};
 use config::Config;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    start_log();
     match dispatch(&arguments) {
         Ok(code) => code,
         Err(error) => {
@@ -25,9 +29,16 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if let Command::Config = arguments.command {
-        output::line(config::DEFAULTS.trim_end())?;
-        return Ok(ExitCode::SUCCESS);
+    match &arguments.command {
+        Command::Config => {
+            output::line(config::DEFAULTS.trim_end())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Version(output) => {
+            version::version(output.json)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let config = Config::load(arguments.config.as_deref())?;
     match &arguments.command {
@@ -37,7 +48,19 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::Run(_) | Command::Version(_) | Command::Config => {}
+        Command::Run(arguments) => return Ok(run::run(&config, arguments)),
+        // Answered above, without a configuration.
+        Command::Version(_) | Command::Config => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The log goes to standard error; COFFERDAM_LOG says how much of it (as in tracing-subscriber's EnvFilter), warnings by default.
+fn start_log() {
+    let filter =
+        EnvFilter::try_from_env("COFFERDAM_LOG").unwrap_or_else(|_unset| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
