@@ -10,8 +10,9 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{fs::File, sync::Arc};
 
+use rustix::fs::{OFlags, fcntl_getfl};
 use thiserror::Error;
 use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO,
@@ -68,12 +69,28 @@ pub enum DiskError {
         /// How many were given.
         count: usize,
     },
+    /// Found out now rather than by the guest's first write.
+    #[error("use the files given for a {access:?} disk: one is not open for that")]
+    FileMode {
+        /// What the disk should be.
+        access: Access,
+    },
     /// It has 20 bytes, and Linux shows it as text.
     #[error("name a disk {identity:?} (1 to 20 printable ASCII characters)")]
     Identity {
         /// What was given.
         identity: String,
     },
+}
+
+impl Access {
+    fn allowed_by(self, file: &File) -> bool {
+        let mode = fcntl_getfl(file).map(|flags| flags & OFlags::ACCMODE);
+        match self {
+            Self::ReadOnly => mode.is_ok_and(|mode| mode != OFlags::WRONLY),
+            Self::Writable => mode == Ok(OFlags::RDWR),
+        }
+    }
 }
 
 impl Identity {
@@ -97,7 +114,7 @@ impl Disk {
     /// A disk over files that stay open as long as it lives.
     ///
     /// # Errors
-    /// When the segments don't fit their files or a disk's blocks, or a writable disk has more than one.
+    /// When the segments don't fit their files or a disk's blocks, a writable disk has more than one, or a file is not open for it.
     pub fn new(
         segments: Vec<Segment>,
         access: Access,
@@ -108,8 +125,12 @@ impl Disk {
                 count: segments.len(),
             });
         }
+        let layout = Layout::new(segments)?;
+        if !layout.files().all(|file| access.allowed_by(file)) {
+            return Err(DiskError::FileMode { access });
+        }
         Ok(Self {
-            layout: Arc::new(Layout::new(segments)?),
+            layout: Arc::new(layout),
             access,
             identity,
         })

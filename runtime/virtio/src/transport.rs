@@ -3,12 +3,12 @@
 //! it on the bus.
 //!
 //! ```text
-//!  driver's access ──► window of the BAR ──► Common decides ──► Effect ──► start: Device::activate ──► Stage::run
+//!  driver's access ──► window of the BAR ──► Registers decide ──► Effect ──► start: Device::activate ──► Stage::run
 //!                                                                  └─────► reset: Running::stop, all registers anew
 //! ```
 
 mod capability;
-mod common;
+mod registers;
 mod signal;
 mod status;
 mod watch;
@@ -36,7 +36,8 @@ use crate::{
     device::{ActivateError, Activation, ActiveQueue, Device, DeviceId},
 };
 use capability::{BAR, BAR_BYTES, ConfigAccess, MOST_QUEUES, Window};
-use common::{Common, Effect, Live};
+
+use registers::{Effect, Live, Registers};
 use signal::Signals;
 use watch::{Failure, Watched};
 
@@ -65,7 +66,7 @@ pub struct Mount<'a> {
 pub struct VirtioPci {
     config: ConfigSpace,
     config_access: ConfigAccess,
-    common: Common,
+    registers: Registers,
     device: Box<dyn Device>,
     memory: GuestRam,
     stage: Box<dyn Stage>,
@@ -142,7 +143,7 @@ impl VirtioPci {
         let config_access = capability::add(&mut config, queues)?;
         let wires = Wires::new(&mount, queues, &mut config)?;
         Ok(Self {
-            common: Common::new(device.features(), sizes, queues + 1),
+            registers: Registers::new(device.features(), sizes, queues + 1),
             config,
             config_access,
             device,
@@ -160,7 +161,7 @@ impl VirtioPci {
             return;
         };
         match window {
-            Window::Common => self.common.read(offset, data, live),
+            Window::Common => self.registers.read(offset, data, live),
             Window::Isr => {
                 if let ([byte, ..], 0) = (data, offset) {
                     *byte = wires.signals.take_isr();
@@ -176,7 +177,7 @@ impl VirtioPci {
     fn write_window(&mut self, window: Window, offset: u64, data: &[u8]) {
         match window {
             Window::Common => {
-                let effect = self.common.write(offset, data, &self.memory);
+                let effect = self.registers.write(offset, data, &self.memory);
                 self.apply(effect);
             }
             Window::Notify => {
@@ -232,11 +233,11 @@ impl VirtioPci {
         let Some(wires) = &self.wires else {
             return Ok(None);
         };
-        let queues = self.common.queues(&self.memory).enumerate();
+        let queues = self.registers.queues(&self.memory).enumerate();
         let queues = queues.map(|(index, queue)| wires.activate_queue(index, queue));
         let activation = Activation {
             memory: self.memory.clone(),
-            features: self.common.features(),
+            features: self.registers.features(),
             queues: queues.collect::<Result<_, _>>()?,
             config_changed: wires.signals.config(),
         };
@@ -249,7 +250,7 @@ impl VirtioPci {
     /// Stops the device and forgets what the driver set up. The vectors' table is PCI's and stays.
     fn reset(&mut self) {
         self.stop();
-        self.common.reset();
+        self.registers.reset();
         if let Some(wires) = &self.wires {
             wires.signals.reset();
             wires.failure.clear();

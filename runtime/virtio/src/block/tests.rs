@@ -393,6 +393,25 @@ fn disk_of_wrong_parts_is_refused() {
         error.to_string(),
         "make a writable disk of 2 segments (it takes one)"
     );
+    let file = tempfile::NamedTempFile::new().expect("make a file");
+    file.as_file().set_len(4096).expect("size the file");
+    let open = |options: &std::fs::OpenOptions| {
+        let file = options.open(file.path()).expect("open it again");
+        let segment = Segment {
+            file,
+            offset: 0,
+            length: 4096,
+        };
+        vec![segment]
+    };
+    let read = open(File::options().read(true));
+    let error = Disk::new(read, Access::Writable, identity());
+    let error = error.expect_err("can't be written").to_string();
+    assert!(error.contains("Writable disk"), "{error}");
+    let write = open(File::options().write(true));
+    assert!(Disk::new(write, Access::ReadOnly, identity()).is_err());
+    let read = open(File::options().read(true));
+    assert!(Disk::new(read, Access::ReadOnly, identity()).is_ok());
     for name in ["", "has space", "longer-than-twenty-bytes", "ümlaut"] {
         assert!(Identity::new(name).is_err(), "{name}");
     }

@@ -8,7 +8,7 @@ mod tests;
 
 use machine::pci::{Bar, CapabilityError, ConfigSpace, MsixPlace};
 
-use super::common;
+use super::registers;
 
 /// The only BAR.
 pub(super) const BAR: Bar = Bar(0);
@@ -86,7 +86,7 @@ pub(super) fn rung(offset: u64) -> Option<usize> {
 pub(super) fn add(config: &mut ConfigSpace, queues: u16) -> Result<ConfigAccess, CapabilityError> {
     let doorbells = u32::from(queues) * DOORBELL_STRIDE;
     for (kind, offset, length) in [
-        (TYPE_COMMON, COMMON, common::BYTES),
+        (TYPE_COMMON, COMMON, registers::BYTES),
         (TYPE_ISR, ISR, 1),
         (TYPE_DEVICE, DEVICE, PAGE_BYTES),
     ] {

@@ -22,14 +22,14 @@ const ISR_CONFIG: u8 = 2;
 /// The sources of interrupts of one device: its configuration, and each of its queues.
 #[derive(Debug)]
 pub(super) struct Signals {
-    registers: Arc<Registers>,
+    shown: Arc<Shown>,
     config: Arc<Signal>,
     queues: Vec<Arc<Signal>>,
 }
 
 /// What the driver reads about interrupts, changed by whoever triggers.
 #[derive(Debug, Default)]
-struct Registers {
+struct Shown {
     isr: AtomicU8,
     generation: AtomicU8,
 }
@@ -40,7 +40,7 @@ struct Signal {
     source: Source,
     vectors: Arc<[Arc<dyn Interrupt>]>,
     chosen: AtomicU16,
-    registers: Arc<Registers>,
+    shown: Arc<Shown>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,20 +52,20 @@ enum Source {
 impl Signals {
     /// Sources without vectors.
     pub(super) fn new(vectors: Vec<Arc<dyn Interrupt>>, queues: usize) -> Self {
-        let registers = Arc::new(Registers::default());
+        let shown = Arc::new(Shown::default());
         let vectors: Arc<[_]> = vectors.into();
         let signal = |source| {
             Arc::new(Signal {
                 source,
                 vectors: Arc::clone(&vectors),
                 chosen: AtomicU16::new(NO_VECTOR),
-                registers: Arc::clone(&registers),
+                shown: Arc::clone(&shown),
             })
         };
         let config = signal(Source::Config);
         let queues = (0..queues).map(|_| signal(Source::Queue)).collect();
         Self {
-            registers,
+            shown,
             config,
             queues,
         }
@@ -94,12 +94,12 @@ impl Signals {
 
     /// Reads the ISR register, which clears it (section 4.1.4.5).
     pub(super) fn take_isr(&self) -> u8 {
-        self.registers.isr.swap(0, Ordering::AcqRel)
+        self.shown.isr.swap(0, Ordering::AcqRel)
     }
 
     /// Changes with the device's configuration (section 4.1.4.3.1).
     pub(super) fn generation(&self) -> u8 {
-        self.registers.generation.load(Ordering::Acquire)
+        self.shown.generation.load(Ordering::Acquire)
     }
 
     /// The device is reset: no source has a vector. The generation goes on, for it only has to differ.
@@ -114,17 +114,17 @@ impl Signals {
 
 impl Interrupt for Signal {
     fn trigger(&self) {
-        let registers = &self.registers;
+        let shown = &self.shown;
         if self.source == Source::Config {
-            registers.generation.fetch_add(1, Ordering::AcqRel);
-            registers.isr.fetch_or(ISR_CONFIG, Ordering::AcqRel);
+            shown.generation.fetch_add(1, Ordering::AcqRel);
+            shown.isr.fetch_or(ISR_CONFIG, Ordering::AcqRel);
         }
         let chosen = usize::from(self.chosen.load(Ordering::Acquire));
         match self.vectors.get(chosen) {
             Some(vector) => vector.trigger(),
             // A driver without vectors can only poll: INTx is not offered.
             None if self.source == Source::Queue => {
-                registers.isr.fetch_or(ISR_QUEUE, Ordering::AcqRel);
+                shown.isr.fetch_or(ISR_QUEUE, Ordering::AcqRel);
             }
             None => {}
         }

@@ -1,5 +1,5 @@
 //! The life of a device as its status register tells it (virtio 1.3, sections 2.1 and 3.1.1). Main function: [`step`], which
-//! decides what a write by the driver means. Above: `common` keeps the register.
+//! decides what a write by the driver means. Above: `registers` keeps it.
 //!
 //! ```text
 //!  0 ──ACKNOWLEDGE──► 1 ──DRIVER──► 3 ──FEATURES_OK──► 0xb ──DRIVER_OK──► 0xf

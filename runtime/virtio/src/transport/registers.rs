@@ -1,4 +1,4 @@
-//! The common configuration registers (virtio 1.3, section 4.1.4.3): features, status, queues. Main type: [`Common`]. It only keeps
+//! The common configuration registers (virtio 1.3, section 4.1.4.3): features, status, queues. Main type: [`Registers`]. It only keeps
 //! registers and decides; what a write means for the rest of the device comes back as an [`Effect`]. Above: the transport.
 
 #[cfg(test)]
@@ -39,7 +39,7 @@ const QUEUE_USED: u64 = 48;
 
 /// The registers.
 #[derive(Debug)]
-pub(super) struct Common {
+pub(super) struct Registers {
     offered: u64,
     chosen: u64,
     offered_select: u32,
@@ -87,7 +87,7 @@ pub(super) struct Live {
     pub(super) generation: u8,
 }
 
-impl Common {
+impl Registers {
     /// Registers of a device with these features and queues, before any driver.
     pub(super) fn new(device_features: u64, queue_sizes: &[u16], vectors: u16) -> Self {
         let transport = [

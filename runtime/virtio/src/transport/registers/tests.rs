@@ -13,26 +13,26 @@ const FLUSH: u64 = 1 << VIRTIO_BLK_F_FLUSH;
 const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
 
 struct Bench {
-    common: Common,
+    registers: Registers,
     memory: GuestRam,
 }
 
 impl Bench {
     fn new() -> Self {
         Self {
-            common: Common::new(FLUSH, &[256, 8], 3),
+            registers: Registers::new(FLUSH, &[256, 8], 3),
             memory: memory(),
         }
     }
 
     fn read(&self, offset: u64, length: usize) -> u64 {
         let mut bytes = [0; 8];
-        self.common.read(offset, &mut bytes[..length], LIVE);
+        self.registers.read(offset, &mut bytes[..length], LIVE);
         u64::from_le_bytes(bytes)
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> Effect {
-        self.common.write(offset, data, &self.memory)
+        self.registers.write(offset, data, &self.memory)
     }
 
     fn write_16(&mut self, offset: u64, value: u16) -> Effect {
@@ -89,15 +89,15 @@ fn features_offered_are_the_devices_and_the_transports() {
 fn features_chosen_outside_their_time_are_ignored() {
     let mut bench = Bench::new();
     bench.choose(VERSION_1 | FLUSH);
-    assert_eq!(bench.common.features(), 0, "before DRIVER");
+    assert_eq!(bench.registers.features(), 0, "before DRIVER");
     bench.write(STATUS, &[3]);
     bench.choose(VERSION_1);
     bench.write(STATUS, &[0xb]);
     bench.choose(VERSION_1 | FLUSH);
-    assert_eq!(bench.common.features(), VERSION_1, "after FEATURES_OK");
+    assert_eq!(bench.registers.features(), VERSION_1, "after FEATURES_OK");
     bench.write(STATUS, &[0xf]);
     bench.choose(0);
-    assert_eq!(bench.common.features(), VERSION_1, "after DRIVER_OK");
+    assert_eq!(bench.registers.features(), VERSION_1, "after DRIVER_OK");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn features_that_do_not_fit_are_not_accepted() {
         bench.write(STATUS, &[0xb]);
         assert_eq!(bench.read(STATUS, 1), 3, "{features:#x}");
         assert_eq!(bench.write(STATUS, &[0xf]), Effect::None);
-        assert!(!bench.common.started());
+        assert!(!bench.registers.started());
     }
 }
 
@@ -161,7 +161,7 @@ fn check_enable(places: (u64, u64, u64), enabled: u64) {
     bench.place(places.0, places.1, places.2);
     bench.write_16(QUEUE_ENABLE, 1);
     assert_eq!(bench.read(QUEUE_ENABLE, 2), enabled, "{places:x?}");
-    let made = bench.common.queues(&bench.memory);
+    let made = bench.registers.queues(&bench.memory);
     assert_eq!(made.flatten().count(), usize::from(enabled == 1));
 }
 
@@ -236,10 +236,10 @@ fn registers_reset_are_as_new() {
     bench.write_16(QUEUE_ENABLE, 1);
     bench.write_16(CONFIG_VECTOR, 1);
     assert_eq!(bench.write(STATUS, &[0]), Effect::Reset);
-    bench.common.reset();
+    bench.registers.reset();
     let (mut is, mut new) = ([0; 64], [0; 64]);
-    bench.common.read(0, &mut is, LIVE);
-    Bench::new().common.read(0, &mut new, LIVE);
+    bench.registers.read(0, &mut is, LIVE);
+    Bench::new().registers.read(0, &mut new, LIVE);
     assert_eq!(is, new);
 }
 
@@ -247,7 +247,7 @@ fn registers_reset_are_as_new() {
 fn registers_written_in_odd_widths_do_not_change() {
     let mut bench = Bench::negotiated();
     let mut before = [0; 64];
-    bench.common.read(0, &mut before, LIVE);
+    bench.registers.read(0, &mut before, LIVE);
     for offset in (0..70).chain([u64::MAX - 7, u64::MAX]) {
         for width in [3, 5, 16] {
             bench.write(offset, &vec![0xff; width]);
@@ -267,7 +267,7 @@ fn registers_written_in_odd_widths_do_not_change() {
         bench.write(offset, &vec![0xff; width]);
     }
     let mut after = [0; 64];
-    bench.common.read(0, &mut after, LIVE);
+    bench.registers.read(0, &mut after, LIVE);
     assert_eq!(before, after);
 }
 
@@ -279,6 +279,6 @@ fn status_shows_what_others_changed() {
         generation: 7,
     };
     let mut bytes = [0; 2];
-    bench.common.read(STATUS, &mut bytes, live);
+    bench.registers.read(STATUS, &mut bytes, live);
     assert_eq!(bytes, [0x4b, 7]);
 }
