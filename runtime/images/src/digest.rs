@@ -3,7 +3,7 @@
 //! Main types: [`Digest`] and [`HashingReader`]. Used by every module that trusts bytes by digest.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -127,11 +127,6 @@ impl<R: Read> HashingReader<R> {
         }
     }
 
-    /// Bytes read until now.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// Digest of the bytes read, and their number.
     pub(crate) fn finish(self) -> (Digest, u64) {
         (Digest(self.hasher.finalize().into()), self.count)
@@ -144,6 +139,38 @@ impl<R: Read> Read for HashingReader<R> {
         self.hasher.update(buffer.get(..read).unwrap_or_default());
         self.count += u64::try_from(read).unwrap_or(0);
         Ok(read)
+    }
+}
+
+/// Passes bytes on, hashing them.
+pub(crate) struct HashingWriter<W> {
+    inner: W,
+    hasher: Sha256,
+}
+
+impl<W: Write> HashingWriter<W> {
+    pub(crate) fn new(inner: W) -> Self {
+        Self {
+            inner,
+            hasher: Sha256::new(),
+        }
+    }
+
+    /// The writer and the digest of what it got.
+    pub(crate) fn finish(self) -> (W, Digest) {
+        (self.inner, Digest(self.hasher.finalize().into()))
+    }
+}
+
+impl<W: Write> Write for HashingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -9,10 +9,20 @@
 
 pub mod limits;
 
+#[cfg(test)]
+mod archive;
 mod digest;
+mod erofs;
+mod layer;
+mod merge;
 mod reference;
+mod source;
 mod store;
+mod tree;
 
 pub use digest::{Digest, DigestError};
+pub use erofs::ErofsError;
+pub use layer::{EntryProblem, LayerError, LayerLimits, Packing};
 pub use reference::{Reference, ReferenceError};
+pub use source::SourceError;
 pub use store::{Image, Progress, Removed, Rootfs, Segment, Store, StoreError};

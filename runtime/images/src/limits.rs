@@ -58,3 +58,6 @@ pub const XATTR_TOTAL_BYTES: usize = 128 * KIB as usize;
 pub const ZSTD_WINDOW_LOG: u32 = 27;
 /// Tries to pick a fresh name before giving up.
 pub const NAME_TRIES: u32 = 64;
+
+/// Longest wait for another process that is changing the store's records.
+pub const LOCK_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);

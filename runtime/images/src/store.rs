@@ -1,27 +1,142 @@
-//! The content-addressed image store on disk.
+//! The image store on disk: content-addressed, deduplicated, safe to kill at any instant.
 //!
-//! Main type: [`Store`]. Everything blocks.
+//! Main type: [`Store`]. Layout of the folder:
+//!
+//! ```text
+//! format                       the number of this layout
+//! blobs/sha256/<diff_id>.erofs one layer each, by digest of its unpacked tar
+//! merged/sha256/<stack>.erofs  metadata of one stack of layers
+//! images/sha256/<id>.json      one record an image: the only thing that makes the rest count
+//! tmp/                         imports under way
+//! imports.lock, records.lock   flock(2)
+//! ```
+//!
+//! An import writes below `tmp/` under a shared lock on `imports.lock`, syncs, renames blobs into
+//! place and last its record: before that rename the image is not there, after it is. Whoever can
+//! lock `imports.lock` exclusively knows that nobody imports, and sweeps `tmp/` and every blob that
+//! no record names. A [`Rootfs`] holds a shared lock on its merged metadata file, which is segment 0
+//! of the device: the lock lives as long as any process has that descriptor, the monitor included.
+//! Rooms: `import`, `record`, `lock`, `remove`, `rootfs`. Below: `source`, `layer`, `merge`.
 
-use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::ImageConfiguration;
 use serde::Serialize;
 
 use crate::digest::Digest;
+use crate::erofs::ErofsError;
+use crate::layer::LayerError;
 use crate::reference::Reference;
+use crate::source::SourceError;
+
+mod import;
+mod lock;
+mod record;
+mod remove;
+mod rootfs;
+
+use record::Records;
+pub use rootfs::{Rootfs, Segment};
+
+const FORMAT: &str = "1\n";
 
 /// The store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No image has this name, digest or id prefix.
     #[error(
-        "no image `{0}` in the store; see `cofferdam image ls`, or add it with `cofferdam image import`"
+        "no image `{0}` in the store; see what there is with `cofferdam image ls`, \
+         or add it with `cofferdam image import`"
     )]
     NotFound(String),
-    /// Not written yet.
-    #[error("{0} is not there yet")]
-    NotYet(&'static str),
+    /// More than one image's id starts so.
+    #[error("`{prefix}` is the start of several image ids: {ids}")]
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// The ids.
+        ids: String,
+    },
+    /// A running container has the image's root file system.
+    #[error("image {0} is in use; stop the containers that run from it first")]
+    InUse(Digest),
+    /// Another process holds a lock of the store for long.
+    #[error(
+        "the store is busy: {path} has been locked by another process for {seconds} s; try again later"
+    )]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// A folder written by another version.
+    #[error(
+        "{path} is an image store of another version; move it away and import the images again"
+    )]
+    Format {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A file operation.
+    #[error("{attempt} {path}")]
+    Io {
+        /// What was attempted.
+        attempt: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A record or blob is not as it was written.
+    #[error("{path} is damaged: {problem}; remove the image and import it again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The archive is refused.
+    #[error("read an image from {path}")]
+    Source {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SourceError,
+    },
+    /// The name given is pinned to another digest.
+    #[error("the name {name} is pinned to another image than the one in the archive, {digest}")]
+    Pinned {
+        /// The name.
+        name: Reference,
+        /// Digest of the archive's manifest.
+        digest: Digest,
+    },
+    /// A layer is refused.
+    #[error("import layer {number} ({diff_id}) of {path}")]
+    Layer {
+        /// The archive.
+        path: PathBuf,
+        /// Counts from 1, bottom first.
+        number: usize,
+        /// Its digest by the configuration.
+        diff_id: Digest,
+        /// Why.
+        #[source]
+        source: LayerError,
+    },
+    /// The layers could not be merged.
+    #[error("merge the layers of {path}")]
+    Merge {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ErofsError,
+    },
 }
 
 /// One imported image.
@@ -33,34 +148,12 @@ pub struct Image {
     pub names: Vec<Reference>,
     /// Digest of the image manifest; of the configuration where the archive had no manifest.
     pub digest: Digest,
-    /// Bytes of the image's blobs on disk; layers shared with other images count in each.
+    /// Bytes of the device; layers shared with other images count in each.
     pub size: u64,
     /// When the image was built, RFC 3339, as its maker says.
     pub created: Option<String>,
     /// Env, Cmd, Entrypoint, WorkingDir, User, StopSignal and the rest.
     pub config: ImageConfiguration,
-}
-
-/// One file of the device that a VM sees; the device is all segments end to end.
-#[derive(Debug)]
-pub struct Segment {
-    /// Open for reading only.
-    pub file: File,
-    /// Where the file is, for messages.
-    pub path: PathBuf,
-    /// Its length, a multiple of 4096.
-    pub length_bytes: u64,
-}
-
-/// A root file system ready for use. While it lives, its image cannot be removed.
-#[derive(Debug)]
-pub struct Rootfs {
-    /// What lies end to end on the device.
-    pub segments: Vec<Segment>,
-    /// Digest of the merged metadata, which fixes all content.
-    pub digest: Digest,
-    /// Bytes of the whole device.
-    pub size: u64,
 }
 
 /// What an import is doing, for a progress line.
@@ -99,11 +192,12 @@ pub struct Removed {
     pub names: Vec<Reference>,
     /// The image, if nothing named it any more.
     pub image: Option<Digest>,
-    /// Disk space given back; 0 also where an import was under way, whose end gives it back.
+    /// Disk space given back; 0 also where an import was under way, after which the next open or
+    /// removal gives it back.
     pub freed_bytes: u64,
 }
 
-/// A folder with images. Cheap to clone in spirit: opening it again costs one sweep.
+/// A folder with images. Any number of processes may have it open.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
@@ -112,43 +206,139 @@ pub struct Store {
 impl Store {
     /// Opens the store in `root`, making it if it is not there, and sweeps what a killed import left.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        Ok(Self {
+        let store = Self {
             root: root.to_owned(),
-        })
+        };
+        for folder in [
+            store.blobs(),
+            store.merged(),
+            store.images(),
+            store.temporary(),
+        ] {
+            std::fs::create_dir_all(&folder).map_err(io_error("create folder", &folder))?;
+        }
+        restrict(root)?;
+        store.check_format()?;
+        store.sweep()?;
+        Ok(store)
     }
 
-    /// Imports one image. `name` is added to the names that the archive itself gives.
+    /// Imports one image. `name` chooses among several images of the archive, and is given to the
+    /// image beside the names that the archive itself has. An image that is there is imported again
+    /// at little cost.
     pub fn import(
         &self,
-        _source: &Path,
-        _name: Option<Reference>,
-        _progress: &mut dyn FnMut(Progress),
+        source: &Path,
+        name: Option<Reference>,
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<Image, StoreError> {
-        Err(StoreError::NotYet("import"))
+        import::import(self, source, name, progress)
     }
 
     /// All images, sorted by id.
     pub fn list(&self) -> Result<Vec<Image>, StoreError> {
-        Ok(Vec::new())
+        Records::load(self)?.images()
     }
 
-    /// Finds an image by name, digest, id or unique id prefix.
+    /// Finds an image by name, digest, id or unique start of an id.
     pub fn resolve(&self, what: &str) -> Result<Image, StoreError> {
-        Err(StoreError::NotFound(what.to_owned()))
+        let records = Records::load(self)?;
+        let id = records.find(what)?;
+        records.image(id)
     }
 
     /// Removes a name; with its last name (or when given by id) the image goes, with all blobs that
-    /// no other image needs.
+    /// no other image needs. An image in use stays.
     pub fn remove(&self, what: &str) -> Result<Removed, StoreError> {
-        Err(StoreError::NotFound(what.to_owned()))
+        remove::remove(self, what)
     }
 
     /// Opens the files that make up the image's device.
     pub fn open_rootfs(&self, image: &Image) -> Result<Rootfs, StoreError> {
-        Err(StoreError::NotFound(format!(
-            "{} in {}",
-            image.id,
-            self.root.display()
-        )))
+        rootfs::open(self, image.id)
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs/sha256")
+    }
+
+    fn merged(&self) -> PathBuf {
+        self.root.join("merged/sha256")
+    }
+
+    fn images(&self) -> PathBuf {
+        self.root.join("images/sha256")
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    fn blob(&self, diff_id: Digest) -> PathBuf {
+        self.blobs().join(format!("{}.erofs", diff_id.hex()))
+    }
+
+    fn merged_blob(&self, stack: Digest) -> PathBuf {
+        self.merged().join(format!("{}.erofs", stack.hex()))
+    }
+
+    fn record(&self, id: Digest) -> PathBuf {
+        self.images().join(format!("{}.json", id.hex()))
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let path = self.root.join("format");
+        match std::fs::read_to_string(&path) {
+            Ok(format) if format == FORMAT => Ok(()),
+            Ok(_) => Err(StoreError::Format {
+                path: self.root.clone(),
+            }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                std::fs::write(&path, FORMAT).map_err(io_error("write", &path))
+            }
+            Err(source) => Err(io_error("read", &path)(source)),
+        }
+    }
+
+    /// Removes what a killed import left and what no image needs, unless someone is importing.
+    fn sweep(&self) -> Result<u64, StoreError> {
+        match lock::try_exclusive(&self.imports_lock())? {
+            Some(_lock) => remove::sweep(self),
+            None => Ok(0),
+        }
+    }
+
+    fn imports_lock(&self) -> PathBuf {
+        self.root.join("imports.lock")
+    }
+
+    fn records_lock(&self) -> PathBuf {
+        self.root.join("records.lock")
     }
 }
+
+/// Images may hold set-user-ID programs and secrets; only the store's owner looks inside.
+fn restrict(root: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(root, permissions).map_err(io_error("restrict access to", root))
+}
+
+/// For `map_err`.
+fn io_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io {
+        attempt,
+        path,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

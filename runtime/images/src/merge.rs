@@ -1,0 +1,206 @@
+//! Stacks the trees of an image's layers into one, and writes it as the metadata of one device.
+//!
+//! The device is `[merged metadata | a layer's blob | another layer's blob …]` end to end. A file of
+//! the merged tree points at the blocks that it has in its layer's blob, moved by where that blob
+//! lies, so the guest sees one plain EROFS without a device table, the host keeps each layer once,
+//! and no file data is copied. Main type: [`Merged`]. Rules of stacking: overlayfs and the OCI image
+//! spec (layer.md). Above: `store`; below: `tree`, `erofs`.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use crate::digest::Digest;
+use crate::erofs::plan::Plan;
+use crate::erofs::{BLOCK_BYTES, ErofsError, write};
+use crate::tree::{Content, DataLayout, Directory, HOLE, Metadata, Node, NodeId, Tree};
+
+/// A layer's blob as a part of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LayerBlob {
+    pub(crate) diff_id: Digest,
+    /// A multiple of the block size.
+    pub(crate) length: u64,
+}
+
+/// A merged tree whose data still counts in layers.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    tree: Tree,
+    layers: u16,
+}
+
+/// How long the metadata is, and which blobs stand behind it, in order.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) metadata_length: u64,
+    pub(crate) segments: Vec<LayerBlob>,
+}
+
+impl Merged {
+    pub(crate) fn new() -> Self {
+        Self {
+            tree: Tree::new(Metadata::implied(), Directory::default()),
+            layers: 0,
+        }
+    }
+
+    /// Lays a layer on top of those before.
+    pub(crate) fn add(&mut self, layer: &Tree) {
+        let segment = self.layers;
+        self.layers += 1;
+        // Names of one file stay names of one file, within a layer.
+        let mut copies = HashMap::new();
+        let mut pending = vec![(Tree::ROOT, Tree::ROOT)];
+        while let Some((here, from)) = pending.pop() {
+            let Some(upper) = layer.directory(from) else {
+                continue;
+            };
+            self.describe(here, layer.node(from), upper);
+            for (name, child) in &upper.entries {
+                let node = layer.node(*child);
+                match &node.content {
+                    Content::Whiteout => {
+                        self.entries_mut(here).remove(name);
+                    }
+                    Content::Directory(_) => {
+                        let below = self.directory_at(here, name);
+                        pending.push((below, *child));
+                    }
+                    _ => {
+                        let id = *copies
+                            .entry(*child)
+                            .or_insert_with(|| self.tree.add(in_segment(node, segment)));
+                        self.entries_mut(here).insert(name.clone(), id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the metadata for a device with these layers, bottom first as they were added.
+    pub(crate) fn write(
+        mut self,
+        layers: &[LayerBlob],
+        content: &Digest,
+        out: &mut impl Write,
+    ) -> Result<Device, ErofsError> {
+        let plan = Plan::of(&self.tree)?;
+        let segments = self.renumber_segments(&plan, layers)?;
+        let metadata_blocks = 1 + plan.blocks();
+        let mut blocks = metadata_blocks;
+        let mut starts = Vec::with_capacity(segments.len());
+        for segment in &segments {
+            starts.push(blocks);
+            blocks += segment.length.div_ceil(BLOCK_BYTES);
+        }
+        out.write_all(&write::superblock(&plan, 1, blocks, content)?)
+            .map_err(ErofsError::Write)?;
+        let addresses = write::Addresses {
+            metadata: 1,
+            segments: &starts,
+        };
+        write::metadata(&self.tree, &plan, &addresses, out)?;
+        Ok(Device {
+            metadata_length: metadata_blocks * BLOCK_BYTES,
+            segments,
+        })
+    }
+
+    /// The directory of this name: the one below if there is one, else a new one in place of what is.
+    fn directory_at(&mut self, parent: NodeId, name: &[u8]) -> NodeId {
+        let there = self.entries_mut(parent).get(name).copied();
+        if let Some(id) = there.filter(|id| self.tree.directory(*id).is_some()) {
+            return id;
+        }
+        let content = Content::Directory(Directory::default());
+        let id = self.tree.add(Node {
+            metadata: Metadata::implied(),
+            content,
+        });
+        self.entries_mut(parent).insert(name.into(), id);
+        id
+    }
+
+    /// Takes over what the upper layer says about the directory itself.
+    fn describe(&mut self, id: NodeId, upper: &Node, directory: &Directory) {
+        if directory.opaque {
+            self.entries_mut(id).clear();
+        }
+        if !directory.implied {
+            self.tree.node_mut(id).metadata = upper.metadata.clone();
+        }
+    }
+
+    fn entries_mut(&mut self, id: NodeId) -> &mut std::collections::BTreeMap<Box<[u8]>, NodeId> {
+        // Only directories' ids are ever passed in.
+        &mut self
+            .tree
+            .directory_mut(id)
+            .expect("the node is a directory")
+            .entries
+    }
+
+    /// Numbers segments by blobs in use: layers without data that is still seen are left out, and
+    /// equal layers are one.
+    fn renumber_segments(
+        &mut self,
+        plan: &Plan,
+        layers: &[LayerBlob],
+    ) -> Result<Vec<LayerBlob>, ErofsError> {
+        let mut segments: Vec<LayerBlob> = Vec::new();
+        let mut numbers: HashMap<u16, u16> = HashMap::new();
+        for id in &plan.order {
+            let Content::Regular(data) = &mut self.tree.node_mut(*id).content else {
+                continue;
+            };
+            let has_blocks = match &data.layout {
+                DataLayout::Flat(_) => data.size > 0,
+                DataLayout::Chunked { chunks, .. } => chunks.iter().any(|block| *block != HOLE),
+            };
+            if !has_blocks {
+                continue;
+            }
+            let number = match numbers.get(&data.segment) {
+                Some(number) => *number,
+                None => {
+                    let blob = layers.get(usize::from(data.segment));
+                    let blob = *blob.ok_or(ErofsError::Damaged {
+                        what: "data of no layer",
+                        nid: 0,
+                    })?;
+                    let place = segments.iter().position(|segment| *segment == blob);
+                    let place = place.unwrap_or(segments.len());
+                    if place == segments.len() {
+                        segments.push(blob);
+                    }
+                    let number = u16::try_from(place).unwrap_or(u16::MAX);
+                    numbers.insert(data.segment, number);
+                    number
+                }
+            };
+            data.segment = number;
+        }
+        Ok(segments)
+    }
+}
+
+fn in_segment(node: &Node, segment: u16) -> Node {
+    let mut node = node.clone();
+    if let Content::Regular(data) = &mut node.content {
+        data.segment = segment;
+    }
+    node
+}
+
+/// What identifies a stack of layers: their diff_ids, bottom first.
+pub(crate) fn stack_digest(diff_ids: impl Iterator<Item = Digest>) -> Digest {
+    let mut text = String::from("cofferdam merged layers\n");
+    for diff_id in diff_ids {
+        text.push_str(&diff_id.to_string());
+        text.push('\n');
+    }
+    Digest::of(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! An OCI image layout: `index.json` → (index →) manifest → configuration and layers.
+//!
+//! Spec: OCI image spec 1.1, image-layout.md, image-index.md, manifest.md. Docker's media types are
+//! taken as well, since registries hand them out and tools store them in layouts unchanged.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::platform::{self, Platform};
+use super::{Found, Members, SourceError};
+use crate::digest::Digest;
+use crate::layer::{Packing, printable};
+use crate::limits;
+use crate::reference::Reference;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: String,
+    size: u64,
+    platform: Option<Platform>,
+    #[serde(default)]
+    annotations: HashMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Layout {
+    image_layout_version: String,
+}
+
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+pub(super) fn find(members: &Members, name: Option<&Reference>) -> Result<Found, SourceError> {
+    let layout: Layout = parse(
+        "oci-layout",
+        &members.read("oci-layout", limits::MANIFEST_BYTES)?,
+    )?;
+    if !layout.image_layout_version.starts_with("1.") {
+        let media_type = format!("OCI layout version {}", layout.image_layout_version);
+        return Err(SourceError::MediaType {
+            what: "oci-layout".to_owned(),
+            media_type,
+        });
+    }
+    let index: Index = parse(
+        "index.json",
+        &members.read("index.json", limits::MANIFEST_BYTES)?,
+    )?;
+    let chosen = choose_image(index.manifests, name)?;
+    let names = chosen.iter().filter_map(own_name).collect();
+    let mut manifests = Vec::new();
+    flatten(members, chosen, 0, &mut manifests)?;
+    let platforms: Vec<_> = manifests
+        .iter()
+        .map(|found| found.platform.clone())
+        .collect();
+    let place = platform::choose(&platforms).ok_or_else(|| SourceError::Platform {
+        found: platform::describe(&platforms),
+    })?;
+    let descriptor = manifests.swap_remove(place);
+    let (digest, bytes) = document(members, &descriptor, "manifest", limits::MANIFEST_BYTES)?;
+    let manifest: Manifest = parse(&format!("manifest {digest}"), &bytes)?;
+    if manifest.layers.len() > limits::LAYERS {
+        return Err(SourceError::TooMany {
+            what: "layers",
+            limit: limits::LAYERS,
+        });
+    }
+    let config = &manifest.config;
+    let (_, config_bytes) = document(members, config, "image configuration", limits::CONFIG_BYTES)?;
+    let layers = manifest
+        .layers
+        .iter()
+        .map(layer)
+        .collect::<Result<_, _>>()?;
+    Ok(Found {
+        manifest: Some(digest),
+        config_bytes,
+        layers,
+        names,
+    })
+}
+
+/// The descriptors of `index.json` that belong to the image asked for: one, or one a platform.
+fn choose_image(
+    mut descriptors: Vec<Descriptor>,
+    name: Option<&Reference>,
+) -> Result<Vec<Descriptor>, SourceError> {
+    if let Some(name) = name
+        && descriptors
+            .iter()
+            .any(|descriptor| is_named(descriptor, name))
+    {
+        descriptors.retain(|descriptor| is_named(descriptor, name));
+        return Ok(descriptors);
+    }
+    let mut names: Vec<_> = descriptors.iter().map(label).collect();
+    names.sort();
+    names.dedup();
+    if names.len() > 1 {
+        let shown: Vec<_> = names
+            .into_iter()
+            .map(|name| name.unwrap_or_default())
+            .collect();
+        return Err(SourceError::Several {
+            found: printable(shown.join(", ").as_bytes()),
+        });
+    }
+    let unplaced = descriptors
+        .iter()
+        .filter(|descriptor| descriptor.platform.is_none());
+    if descriptors.len() > 1 && unplaced.count() > 1 {
+        let digests: Vec<_> = descriptors
+            .iter()
+            .map(|found| found.digest.as_str())
+            .collect();
+        return Err(SourceError::Several {
+            found: printable(digests.join(", ").as_bytes()),
+        });
+    }
+    Ok(descriptors)
+}
+
+fn label(descriptor: &Descriptor) -> Option<String> {
+    let annotations = &descriptor.annotations;
+    annotations
+        .get(CONTAINERD_NAME)
+        .or_else(|| annotations.get(REF_NAME))
+        .cloned()
+}
+
+/// The descriptor's name if it is a whole one; a bare tag names nothing.
+fn own_name(descriptor: &Descriptor) -> Option<Reference> {
+    let name = label(descriptor)?;
+    if name.contains(['/', ':']) {
+        name.parse().ok()
+    } else {
+        None
+    }
+}
+
+fn is_named(descriptor: &Descriptor, name: &Reference) -> bool {
+    own_name(descriptor).as_ref() == Some(name)
+        || label(descriptor).is_some_and(|label| name.tag() == Some(&label))
+}
+
+/// Replaces indexes by what they list.
+fn flatten(
+    members: &Members,
+    descriptors: Vec<Descriptor>,
+    depth: usize,
+    manifests: &mut Vec<Descriptor>,
+) -> Result<(), SourceError> {
+    if depth > limits::INDEX_DEPTH {
+        return Err(SourceError::Nested(limits::INDEX_DEPTH));
+    }
+    for descriptor in descriptors {
+        match descriptor.media_type.as_str() {
+            "application/vnd.oci.image.index.v1+json"
+            | "application/vnd.docker.distribution.manifest.list.v2+json" => {
+                let (digest, bytes) =
+                    document(members, &descriptor, "index", limits::MANIFEST_BYTES)?;
+                let index: Index = parse(&format!("index {digest}"), &bytes)?;
+                flatten(members, index.manifests, depth + 1, manifests)?;
+            }
+            "application/vnd.oci.image.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v2+json" => manifests.push(descriptor),
+            other => {
+                let what = format!("manifest {}", printable(descriptor.digest.as_bytes()));
+                let media_type = printable(other.as_bytes());
+                return Err(SourceError::MediaType { what, media_type });
+            }
+        }
+        if manifests.len() > limits::ARCHIVE_MEMBERS {
+            let limit = limits::ARCHIVE_MEMBERS;
+            return Err(SourceError::TooMany {
+                what: "manifests",
+                limit,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn layer(
+    descriptor: &Descriptor,
+) -> Result<(String, Option<(Digest, u64)>, Option<Packing>), SourceError> {
+    let digest = parse_digest(descriptor, "the manifest")?;
+    let packing = match descriptor.media_type.as_str() {
+        "application/vnd.oci.image.layer.v1.tar"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+        | "application/vnd.docker.image.rootfs.diff.tar" => Packing::Plain,
+        "application/vnd.oci.image.layer.v1.tar+gzip"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+        | "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Packing::Gzip,
+        "application/vnd.oci.image.layer.v1.tar+zstd"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+        | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Packing::Zstd,
+        other => {
+            let media_type = printable(other.as_bytes());
+            return Err(SourceError::MediaType {
+                what: format!("layer {digest}"),
+                media_type,
+            });
+        }
+    };
+    Ok((
+        member(digest),
+        Some((digest, descriptor.size)),
+        Some(packing),
+    ))
+}
+
+/// Reads a document behind a descriptor and checks size and digest.
+fn document(
+    members: &Members,
+    descriptor: &Descriptor,
+    kind: &str,
+    limit: u64,
+) -> Result<(Digest, Vec<u8>), SourceError> {
+    let expected = parse_digest(descriptor, kind)?;
+    let what = || format!("{kind} {expected}");
+    if descriptor.size > limit {
+        return Err(SourceError::TooLarge {
+            what: what(),
+            size: descriptor.size,
+            limit,
+        });
+    }
+    let bytes = members.read(&member(expected), limit)?;
+    if bytes.len() as u64 != descriptor.size {
+        let (expected, got) = (descriptor.size, bytes.len() as u64);
+        return Err(SourceError::Size {
+            what: what(),
+            expected,
+            got,
+        });
+    }
+    let got = Digest::of(&bytes);
+    if got != expected {
+        return Err(SourceError::Digest {
+            what: what(),
+            expected,
+            got,
+        });
+    }
+    Ok((expected, bytes))
+}
+
+fn member(digest: Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn parse_digest(descriptor: &Descriptor, what: &str) -> Result<Digest, SourceError> {
+    let digest = descriptor.digest.parse();
+    digest.map_err(|source| SourceError::BadDigest {
+        what: what.to_owned(),
+        source,
+    })
+}
+
+fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, SourceError> {
+    let document = serde_json::from_slice(bytes);
+    document.map_err(|source| SourceError::Json {
+        what: what.to_owned(),
+        source,
+    })
+}

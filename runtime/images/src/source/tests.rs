@@ -1,0 +1,1 @@
+//! Tests of sources live with the store, which sees whole archives.
