@@ -14,6 +14,9 @@ pub const RESULTS_TAG: &str = "results";
 /// Where the command finds that folder.
 pub const RESULTS_MOUNT: &str = "/results";
 
+/// Name of the port that takes the command's output, when it has no terminal.
+pub const OUTPUT_PORT: &str = "output";
+
 /// In the initramfs: modules to load, one name a line, in the order in which they depend on each other.
 pub const MODULE_LIST: &str = "modules.order";
 /// In the initramfs: the folder of those modules.
@@ -31,7 +34,8 @@ pub const WINDOW: &str = "window";
 pub const READY: &str = "ready";
 /// From the host: a count that goes up while PID 1 lives.
 pub const HEARTBEAT: &str = "heartbeat";
-/// From the host: the command's exit code. The file is renamed into place, so it is whole.
+/// From the host: "CODE BYTES", the command's exit code and how much output it wrote. The file is renamed into place, so it
+/// is whole. Bytes may still be on their way when it appears; once they arrived, nothing of the host is needed any more.
 pub const EXIT: &str = "exit";
 
 /// Joins strings, each ended by NUL.

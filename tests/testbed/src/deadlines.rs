@@ -13,7 +13,13 @@ pub const HEARTBEAT: Duration = Duration::from_secs(2);
 pub const SILENCE: Duration = Duration::from_secs(90);
 
 /// How often the state of QEMU and the heartbeat are looked at.
-pub const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// QEMU ends by itself within this time after the command did; a poweroff takes less than a second.
-pub const POWER_OFF: Duration = Duration::from_secs(20);
+/// The driver makes the nodes of a virtio port within this time after it was loaded; it takes milliseconds.
+pub const PORT: Duration = Duration::from_secs(20);
+
+/// How often such a node is looked for.
+pub const PORT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The rest of the output arrives within this time after the command ended, unless our own reader is slow.
+pub const DRAIN: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@
 //! one host run at a time, so the run folder in the cache is ours alone.
 
 mod console;
+mod output;
 mod terminal;
 
 use std::fs::{self, File};
@@ -49,18 +50,22 @@ pub(crate) fn run(options: &Options, kernel: &Kernel, init: &Path) -> Result<End
     initramfs::write(kernel, init, &folder.initramfs)?;
     let _terminal = options.interactive.then(terminal::Saved::take);
     let mut child = start(options, kernel, &folder)?;
-    let stop = watch(&mut child, options.timeout, &folder);
-    // Whatever happened to the watch, nothing of the host stays behind.
+    let output = child.stdout.take().map(output::Pump::start);
+    let stop = watch(&child, options.timeout, &folder, output.as_ref());
+    // Whatever happened to the watch, nothing of the host stays behind; it holds nothing that is worth a proper end.
     drop(child.kill());
     let status = child.wait().map_err(TestbedError::Watch)?;
+    if let Some(output) = output {
+        output.finish();
+    }
     let stop = stop?;
 
     if let Some(results) = &options.results {
         let kept = results.join("console.log");
         fs::copy(&folder.console, &kept).map_err(file_error("write", &kept))?;
     }
-    if let Some(code) = exit_code(&folder) {
-        return Ok(End::Exited(code));
+    if let Some(exit) = Exit::read(&folder) {
+        return Ok(End::Exited(exit.code));
     }
     let log = console::read(&folder.console);
     let died = |reason| End::Died {
@@ -132,19 +137,21 @@ fn start(options: &Options, kernel: &Kernel, folder: &Folder) -> Result<Child> {
         console: folder.console.clone(),
         memory_mib: options.memory_mib,
         cpus: options.cpus,
+        interactive: options.interactive,
     };
     let messages =
         File::create(&folder.messages).map_err(file_error("create", &folder.messages))?;
-    let stdin = if options.interactive {
-        Stdio::inherit()
-    } else {
-        Stdio::null()
+    let (stdin, stdout) = match options.interactive {
+        true => (Stdio::inherit(), Stdio::inherit()),
+        // A standard input that ended would close the port (hw/char/virtio-console.c); this one stays open and empty.
+        false => (Stdio::piped(), Stdio::piped()),
     };
     // setpriv: when we are killed, so is QEMU, and the lock that we held speaks the truth.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", qemu::PROGRAM])
         .args(qemu::arguments(&machine))
         .stdin(stdin)
+        .stdout(stdout)
         .stderr(messages)
         .spawn()
         .map_err(|source| TestbedError::StartTool {
@@ -153,39 +160,43 @@ fn start(options: &Options, kernel: &Kernel, folder: &Folder) -> Result<Child> {
         })
 }
 
-fn watch(child: &mut Child, timeout: Duration, folder: &Folder) -> Result<Stop> {
+/// Waits for QEMU's end, for the command's end with all of its output, or for a reason to wait no longer.
+fn watch(
+    child: &Child,
+    timeout: Duration,
+    folder: &Folder,
+    output: Option<&output::Pump>,
+) -> Result<Stop> {
     let pid = i32::try_from(child.id())
         .ok()
         .and_then(Pid::from_raw)
         .expect("pids are positive");
     let handle = pidfd_open(pid, PidfdFlags::empty()).map_err(watch_error)?;
-    let interval = Timespec::try_from(deadlines::WATCH_INTERVAL).expect("half a second fits");
+    let interval =
+        Timespec::try_from(deadlines::WATCH_INTERVAL).expect("a fraction of a second fits");
     let started = Instant::now();
-    let mut life = (Instant::now(), Life::default());
-    let mut reported = None;
+    let mut last = (Instant::now(), Life::default());
     loop {
         match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&interval)) {
             Ok(0) | Err(Errno::INTR) => {}
             Ok(_) => return Ok(Stop::Ended),
             Err(error) => return Err(watch_error(error)),
         }
-        // The exit code is there: QEMU has a moment to end by itself, so that the terminal is drained.
-        if folder.control.join(control::EXIT).exists() {
-            let since = reported.get_or_insert_with(Instant::now);
-            if since.elapsed() > deadlines::POWER_OFF {
+        let life = Life::of(folder, output);
+        if life != last.1 {
+            last = (Instant::now(), life);
+        }
+        let silence = last.0.elapsed();
+        match (Exit::read(folder), output) {
+            // With a terminal, the host powers off by itself once that is drained.
+            (Some(exit), Some(output)) if output.received() >= exit.bytes => {
                 return Ok(Stop::Ended);
             }
-            continue;
-        }
-        let now = Life::of(folder);
-        if now != life.1 {
-            life = (Instant::now(), now);
-        }
-        if started.elapsed() > timeout {
-            return Ok(Stop::OutOfTime);
-        }
-        if life.0.elapsed() > deadlines::SILENCE {
-            return Ok(Stop::Silent);
+            (Some(_), _) if silence > deadlines::DRAIN => return Ok(Stop::Ended),
+            (Some(_), _) => {}
+            (None, _) if started.elapsed() > timeout => return Ok(Stop::OutOfTime),
+            (None, _) if silence > deadlines::SILENCE => return Ok(Stop::Silent),
+            (None, _) => {}
         }
     }
 }
@@ -195,21 +206,35 @@ fn watch(child: &mut Child, timeout: Duration, folder: &Folder) -> Result<Stop> 
 struct Life {
     heartbeat: String,
     console_bytes: u64,
+    output_bytes: u64,
 }
 
 impl Life {
-    fn of(folder: &Folder) -> Life {
+    fn of(folder: &Folder, output: Option<&output::Pump>) -> Life {
         let heartbeat = folder.control.join(control::HEARTBEAT);
         Life {
             heartbeat: fs::read_to_string(heartbeat).unwrap_or_default(),
             console_bytes: fs::metadata(&folder.console).map_or(0, |metadata| metadata.len()),
+            output_bytes: output.map_or(0, output::Pump::received),
         }
     }
 }
 
-fn exit_code(folder: &Folder) -> Option<u8> {
-    let text = fs::read_to_string(folder.control.join(control::EXIT)).ok()?;
-    text.trim().parse().ok()
+/// What the host said of the command's end.
+struct Exit {
+    code: u8,
+    bytes: u64,
+}
+
+impl Exit {
+    fn read(folder: &Folder) -> Option<Exit> {
+        let text = fs::read_to_string(folder.control.join(control::EXIT)).ok()?;
+        let (code, bytes) = text.trim().split_once(' ')?;
+        Some(Exit {
+            code: code.parse().ok()?,
+            bytes: bytes.parse().ok()?,
+        })
+    }
 }
 
 fn watch_error(error: Errno) -> TestbedError {

@@ -28,6 +28,7 @@ pub(crate) struct Machine {
     pub(crate) console: PathBuf,
     pub(crate) memory_mib: u32,
     pub(crate) cpus: u32,
+    pub(crate) interactive: bool,
 }
 
 pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
@@ -51,10 +52,19 @@ pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
         format!("file,id=log,path={}", escaped(&machine.console)),
     );
     add("-serial", "chardev:log".into());
-    // The command's terminal. signal=off: keys that are signals go to the command, not to QEMU.
-    add("-chardev", "stdio,id=terminal,signal=off".into());
+    // signal=off: keys that are signals go to the command, not to QEMU.
+    add("-chardev", "stdio,id=command,signal=off".into());
     add("-device", "virtio-serial-pci".into());
-    add("-device", "virtconsole,chardev=terminal".into());
+    // A console port is a terminal, but QEMU throws away what its reader is too slow for (hw/char/virtio-console.c);
+    // a serial port is a plain stream, and its writer waits.
+    let port = match machine.interactive {
+        true => "virtconsole,chardev=command".to_owned(),
+        false => format!(
+            "virtserialport,chardev=command,nr=1,name={}",
+            control::OUTPUT_PORT
+        ),
+    };
+    add("-device", port);
     // Several file systems under one root: QEMU keeps their inode numbers apart.
     let read_only = "security_model=none,multidevs=remap,readonly=on";
     let mut share = |tag: &str, path: &Path, how: &str| {
@@ -101,6 +111,7 @@ mod tests {
             console: "/c/console.log".into(),
             memory_mib: 2048,
             cpus: 1,
+            interactive: false,
         };
         let arguments = arguments(&machine).join(" ");
         for part in [
@@ -110,6 +121,7 @@ mod tests {
             "id=root,path=/,security_model=none,multidevs=remap,readonly=on",
             "id=results,path=/a,,b,security_model=none",
             "mount_tag=control",
+            "virtserialport,chardev=command",
         ] {
             assert!(arguments.contains(part), "{part} in {arguments}");
         }

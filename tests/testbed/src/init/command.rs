@@ -1,120 +1,141 @@
-//! Runs the command on the host's terminal, reaps whatever is left to PID 1 meanwhile, and shows that the host lives.
+//! Runs the command, reaps whatever is left to PID 1 meanwhile, and shows that the host lives.
 
-use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, WaitStatus, wait};
-use rustix::termios::{
-    LocalModes, OptionalActions, OutputModes, Winsize, tcdrain, tcgetattr, tcsetattr, tcsetwinsize,
-};
 use testbed::{control, deadlines};
 
-/// The virtio console that is the other side's standard output.
-const TERMINAL: &str = "/dev/hvc0";
+use crate::stream::Stream;
+use crate::terminal;
+
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What shells say for a command that can't be started.
 const NOT_STARTED: u8 = 127;
 /// What shells add to a signal's number.
 const SIGNAL_BASE: i32 = 128;
 
-/// The exit code of the command.
-pub(crate) fn run() -> Result<u8> {
-    let words = control::split(&read(control::COMMAND)?);
-    let [program, arguments @ ..] = words.as_slice() else {
-        bail!("no command was given")
-    };
-    let window = read(control::WINDOW).ok();
-    let terminal = open_terminal(window.as_deref())?;
+/// How the command ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It had a terminal, which is drained.
+    OnTerminal { code: u8 },
+    /// Its output is on its way, and may arrive later.
+    WithOutput { code: u8, bytes: u64 },
+}
 
-    let mut command = match &window {
-        // An interactive shell wants a session with a controlling terminal.
-        Some(_) => {
-            let mut command = Command::new("setsid");
-            command.args(["--ctty", "--wait", program]);
-            command
-        }
-        // A group of its own: what it sends to its group must not reach PID 1.
-        None => {
-            let mut command = Command::new(program);
-            command.process_group(0);
-            command
-        }
-    };
-    let stdin = if window.is_some() {
-        Stdio::from(terminal.try_clone()?)
-    } else {
-        Stdio::null()
-    };
-    command
-        .args(arguments)
-        .current_dir(read(control::DIRECTORY)?)
-        .env_clear()
-        .env("PATH", PATH)
-        .env("HOME", "/root")
-        .env("LANG", "C.UTF-8")
-        .env("TERM", if window.is_some() { "xterm" } else { "dumb" })
-        .envs(environment()?)
-        .stdin(stdin)
-        .stdout(terminal.try_clone()?)
-        .stderr(terminal.try_clone()?);
+/// What to run, as the other side said it.
+struct Order {
+    program: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    directory: String,
+}
 
+/// Runs the command to its end.
+pub(crate) fn run() -> Result<Ended> {
+    let order = Order::read()?;
     let (ended, heart) = channel::<()>();
     let beating = thread::spawn(move || beat(&heart));
-    let code = match command.spawn() {
-        Ok(child) => wait_for(i32::try_from(child.id())?)?,
+    let result = match read(control::WINDOW) {
+        Ok(window) => run_on_terminal(&order, &window),
+        Err(_) => run_with_output(&order),
+    };
+    drop(ended);
+    // A heart that broke has said so by its silence.
+    beating.join().ok();
+    result
+}
+
+fn run_on_terminal(order: &Order, window: &str) -> Result<Ended> {
+    let terminal = terminal::open(window)?;
+    // An interactive shell wants a session with a controlling terminal.
+    let mut command = order.command("setsid");
+    command
+        .args(["--ctty", "--wait", &order.program])
+        .args(&order.arguments)
+        .env("TERM", "xterm");
+    command
+        .stdin(terminal.try_clone()?)
+        .stdout(terminal.try_clone()?)
+        .stderr(terminal.try_clone()?);
+    let child = command.spawn().context("start setsid")?;
+    let code = wait_for(&child)?;
+    terminal::drain(&terminal);
+    Ok(Ended::OnTerminal { code })
+}
+
+fn run_with_output(order: &Order) -> Result<Ended> {
+    use std::os::unix::process::CommandExt;
+    let (stream, writer) = Stream::open()?;
+    let mut command = order.command(&order.program);
+    command.args(&order.arguments).env("TERM", "dumb");
+    command
+        .stdin(std::process::Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer.try_clone()?);
+    // A group of its own: what it sends to its group must not reach PID 1.
+    command.process_group(0);
+    let started = command.spawn();
+    // Else the pipe would never end: this process would hold it, too.
+    drop(command);
+    let code = match started {
+        Ok(child) => {
+            drop(writer);
+            wait_for(&child)?
+        }
         Err(error) => {
             use std::io::Write;
-            writeln!(&terminal, "testbed: start {program}: {error}").ok();
+            let mut writer = writer;
+            writeln!(writer, "testbed: start {}: {error}", order.program).context("say why")?;
             NOT_STARTED
         }
     };
-    tcdrain(&terminal).ok();
-    drop(ended);
-    beating.join().ok();
-    Ok(code)
+    Ok(Ended::WithOutput {
+        code,
+        bytes: stream.finish()?,
+    })
+}
+
+impl Order {
+    fn read() -> Result<Order> {
+        let words = control::split(&read(control::COMMAND)?);
+        let Some((program, arguments)) = words.split_first() else {
+            bail!("no command was given")
+        };
+        let pairs = control::split(&read(control::ENVIRONMENT)?);
+        let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+        Ok(Order {
+            program: program.clone(),
+            arguments: arguments.to_vec(),
+            environment: pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            directory: read(control::DIRECTORY)?,
+        })
+    }
+
+    /// `program` in the ordered environment and place, without arguments.
+    fn command(&self, program: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(program);
+        command
+            .current_dir(&self.directory)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("HOME", "/root")
+            .env("LANG", "C.UTF-8")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
 }
 
 fn read(name: &str) -> Result<String> {
     let path = format!("{}/{name}", control::CONTROL_MOUNT);
     fs::read_to_string(&path).with_context(|| format!("read {path}"))
-}
-
-fn environment() -> Result<Vec<(String, String)>> {
-    let pairs = control::split(&read(control::ENVIRONMENT)?);
-    Ok(pairs
-        .iter()
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect())
-}
-
-/// Bytes pass unchanged, except on an interactive terminal, which has its usual line discipline and the outer one's size.
-fn open_terminal(window: Option<&str>) -> Result<File> {
-    let terminal = File::options()
-        .read(true)
-        .write(true)
-        .open(TERMINAL)
-        .context("open terminal")?;
-    if let Some((rows, columns)) = window.and_then(|window| window.split_once(' ')) {
-        let size = Winsize {
-            ws_row: rows.parse().unwrap_or(24),
-            ws_col: columns.parse().unwrap_or(80),
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&terminal, size).context("set terminal size")?;
-    } else {
-        let mut modes = tcgetattr(&terminal).context("read terminal modes")?;
-        modes.output_modes.remove(OutputModes::OPOST);
-        modes.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(&terminal, OptionalActions::Now, &modes).context("set terminal modes")?;
-    }
-    Ok(terminal)
 }
 
 /// Shows that this host lives until the other end of the channel is dropped.
@@ -129,10 +150,11 @@ fn beat(ended: &Receiver<()>) {
 }
 
 /// Waits for the command; every orphan is reaped on the way, so that no zombie looks like something left behind.
-fn wait_for(command: i32) -> Result<u8> {
+fn wait_for(command: &Child) -> Result<u8> {
+    let pid = i32::try_from(command.id()).context("pid")?;
     loop {
         match wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) if pid.as_raw_pid() == command => return Ok(exit_code(status)),
+            Ok(Some((ended, status))) if ended.as_raw_pid() == pid => return Ok(exit_code(status)),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error).context("wait for the command"),
         }

@@ -9,6 +9,8 @@ mod modules;
 mod mounts;
 mod network;
 mod nodes;
+mod stream;
+mod terminal;
 
 use std::fs;
 
@@ -16,6 +18,8 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::system::RebootCommand;
 use testbed::control;
+
+use command::Ended;
 
 /// Open files that a command may have: what a node's container runtime gives.
 const OPEN_FILES: u64 = 1 << 20;
@@ -44,8 +48,16 @@ fn run() -> Result<()> {
     raise_limits()?;
     rustix::system::sethostname(b"testbed").context("set host name")?;
     put(control::READY, &format!("{began} {}\n", uptime()))?;
-    let code = command::run()?;
-    put(control::EXIT, &format!("{code}\n"))
+    match command::run()? {
+        Ended::OnTerminal { code } => put(control::EXIT, &format!("{code} 0\n")),
+        Ended::WithOutput { code, bytes } => {
+            put(control::EXIT, &format!("{code} {bytes}\n"))?;
+            // The other side ends this machine as soon as it has that many bytes; a power-off might lose the last.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
 }
 
 fn raise_limits() -> Result<()> {
