@@ -188,6 +188,15 @@ impl Cgroup {
         })
     }
 
+    /// The processes in it, not those in cgroups below it.
+    #[must_use]
+    pub fn processes(&self) -> Vec<i32> {
+        self.read("cgroup.procs")
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .collect()
+    }
+
     /// The file whose POLLPRI says that the kernel's OOM killer was here; none without the memory controller.
     #[must_use]
     pub fn memory_events(&self) -> Option<PathBuf> {

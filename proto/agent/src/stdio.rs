@@ -15,6 +15,10 @@
 //! output until it is acknowledged, at most [`WINDOW_BYTES`]; then it stops reading from the process. A host that comes back
 //! opens the stream again at its last acknowledged offset: nothing is lost, nothing is repeated. A new connection for the same stream
 //! takes over from the old one, which the guest closes. A connection that ends without an end of file says nothing about the stream.
+//!
+//! An offset that the guest no longer or not yet knows is refused. A process that closes its standard input, or ends, makes the
+//! guest close the connection of stdin and refuse a new one; an end of file on a terminal is its VEOF character (^D). A stream
+//! can be opened until its container is removed, also when it has ended.
 
 use thiserror::Error;
 

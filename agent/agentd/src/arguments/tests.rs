@@ -1,0 +1,57 @@
+//! Which life a command line makes.
+
+use super::*;
+
+fn check(line: &str, expect: &Result<Life, ArgumentError>) {
+    assert_eq!(
+        parse(line.split_whitespace().map(str::to_owned), 2),
+        *expect,
+        "{line}"
+    );
+}
+
+#[test]
+fn command_line_makes_a_life() {
+    check("launch", &Ok(Life::Launcher));
+    check("--version", &Ok(Life::Version));
+    check(
+        "--no-init --listen unix:/a --stdio unix:/b --state /s --cgroup /c",
+        &Ok(Life::Process(Setting {
+            guest: false,
+            rpc: Address::Unix { path: "/a".into() },
+            stdio: Address::Unix { path: "/b".into() },
+            state: "/s".into(),
+            cgroup: "/c".into(),
+        })),
+    );
+}
+
+#[test]
+fn senseless_command_line_is_refused() {
+    check("", &Err(ArgumentError::NotInit));
+    check("--no-init", &Err(ArgumentError::NoAddress));
+    check(
+        "--listen",
+        &Err(ArgumentError::NoValue {
+            option: "--listen".into(),
+        }),
+    );
+    check(
+        "--listen tcp:1",
+        &Err(ArgumentError::BadAddress {
+            value: "tcp:1".into(),
+        }),
+    );
+    check(
+        "x",
+        &Err(ArgumentError::Unknown {
+            argument: "x".into(),
+        }),
+    );
+}
+
+#[test]
+fn first_process_ignores_the_kernels_words() {
+    let life = parse(["splash".to_owned()].into_iter(), 1);
+    assert!(matches!(life, Ok(Life::Guest(_))));
+}

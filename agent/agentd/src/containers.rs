@@ -1,0 +1,591 @@
+//! The one owner of all containers: a task that holds their state, the journal and the pod, and takes commands. Others hold an
+//! [`Owner`], the handle. Slow work (mounts, launches, kills) runs in tasks of its own and comes back as a command.
+//!
+//! ```text
+//! StartContainer ─► Starting ──ok──► Live ──RemoveContainer─► Removing ──ok──► (gone)
+//!                       └──failed──► (gone)                       └──failed──► Live, to be tried again
+//! ```
+
+mod live;
+mod oom;
+
+use std::{collections::HashMap, sync::Arc};
+
+use agent::{
+    agent::{ContainerUsageResponse, Event, StartPodRequest, StartPodResponse},
+    stdio::Open,
+};
+use container::{Process as OciProcess, WindowSize, cgroup::Cgroup};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+};
+
+use self::live::Live;
+use crate::{
+    arguments::Setting,
+    deadlines::{MAX_CONTAINERS, OWNER_QUEUE},
+    events::Journal,
+    fault::{Fault, FaultKind},
+    ids::{ContainerId, ExecId},
+    process::{Exit, Process},
+    reap::reap,
+    start::{self, ContainerPlan, Running, StdioPlan},
+    stdio::StreamHandle,
+};
+
+type Reply<Value> = oneshot::Sender<Result<Value, Fault>>;
+
+/// The handle of the owner.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner {
+    commands: mpsc::Sender<Command>,
+    newest_event: watch::Receiver<u64>,
+}
+
+/// What a call for StartPod finds.
+#[derive(Debug)]
+pub(crate) enum PodState {
+    /// This call is to make the pod, and to say how that ended.
+    Yours,
+    /// It has been made by an equal call.
+    Made(StartPodResponse),
+}
+
+#[derive(Debug)]
+enum Command {
+    Start {
+        plan: Box<ContainerPlan>,
+        reply: Reply<i32>,
+    },
+    Started {
+        id: ContainerId,
+        result: Result<Box<Running>, Fault>,
+        reply: Reply<i32>,
+    },
+    Exec {
+        id: ContainerId,
+        exec: ExecId,
+        process: Box<OciProcess>,
+        stdio: StdioPlan,
+        reply: Reply<i32>,
+    },
+    Execed {
+        id: ContainerId,
+        exec: ExecId,
+        result: Result<Process, Fault>,
+        reply: Reply<i32>,
+    },
+    Signal {
+        id: ContainerId,
+        exec: ExecId,
+        signal: i32,
+        reply: Reply<()>,
+    },
+    SignalAll {
+        id: ContainerId,
+        signal: i32,
+        reply: Reply<()>,
+    },
+    Resize {
+        id: ContainerId,
+        exec: ExecId,
+        size: WindowSize,
+        reply: Reply<()>,
+    },
+    Remove {
+        id: ContainerId,
+        reply: Reply<()>,
+    },
+    Removed {
+        id: ContainerId,
+        result: Result<(), Fault>,
+        reply: Reply<()>,
+    },
+    Usage {
+        id: ContainerId,
+        reply: Reply<ContainerUsageResponse>,
+    },
+    Stream {
+        open: Open,
+        reply: Reply<StreamHandle>,
+    },
+    Events {
+        after: u64,
+        reply: Reply<Vec<Event>>,
+    },
+    OutOfMemory {
+        id: ContainerId,
+        kills: u64,
+    },
+    BeginPod {
+        request: Box<StartPodRequest>,
+        reply: Reply<PodState>,
+    },
+    EndPod {
+        made: Option<StartPodResponse>,
+    },
+    KillAll {
+        reply: Reply<()>,
+    },
+}
+
+impl Owner {
+    /// Starts the owner's task. Within the runtime.
+    pub(crate) fn start(setting: Arc<Setting>) -> std::io::Result<Self> {
+        let children = signal(SignalKind::child())?;
+        let (commands, receiver) = mpsc::channel(OWNER_QUEUE);
+        let journal = Journal::new();
+        let owner = Self {
+            commands,
+            newest_event: journal.newest(),
+        };
+        let containers = Containers {
+            setting,
+            slots: HashMap::new(),
+            pids: HashMap::new(),
+            launching: 0,
+            early_exits: HashMap::new(),
+            journal,
+            pod: Pod::None,
+            // The task holds a way to itself for the results of slow work; it ends with the process.
+            owner: owner.clone(),
+        };
+        tokio::spawn(containers.run(receiver, children));
+        Ok(owner)
+    }
+
+    pub(crate) async fn start_container(&self, plan: ContainerPlan) -> Result<i32, Fault> {
+        self.ask(|reply| Command::Start {
+            plan: Box::new(plan),
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) async fn exec(
+        &self,
+        id: ContainerId,
+        exec: ExecId,
+        process: OciProcess,
+        stdio: StdioPlan,
+    ) -> Result<i32, Fault> {
+        let process = Box::new(process);
+        self.ask(|reply| Command::Exec {
+            id,
+            exec,
+            process,
+            stdio,
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) async fn signal(
+        &self,
+        id: ContainerId,
+        exec: ExecId,
+        signal: i32,
+    ) -> Result<(), Fault> {
+        self.ask(|reply| Command::Signal {
+            id,
+            exec,
+            signal,
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) async fn signal_all(&self, id: ContainerId, signal: i32) -> Result<(), Fault> {
+        self.ask(|reply| Command::SignalAll { id, signal, reply })
+            .await
+    }
+
+    pub(crate) async fn resize(
+        &self,
+        id: ContainerId,
+        exec: ExecId,
+        size: WindowSize,
+    ) -> Result<(), Fault> {
+        self.ask(|reply| Command::Resize {
+            id,
+            exec,
+            size,
+            reply,
+        })
+        .await
+    }
+
+    pub(crate) async fn remove(&self, id: ContainerId) -> Result<(), Fault> {
+        self.ask(|reply| Command::Remove { id, reply }).await
+    }
+
+    pub(crate) async fn usage(&self, id: ContainerId) -> Result<ContainerUsageResponse, Fault> {
+        self.ask(|reply| Command::Usage { id, reply }).await
+    }
+
+    pub(crate) async fn stream(&self, open: Open) -> Result<StreamHandle, Fault> {
+        self.ask(|reply| Command::Stream { open, reply }).await
+    }
+
+    pub(crate) async fn events(&self, after: u64) -> Result<Vec<Event>, Fault> {
+        self.ask(|reply| Command::Events { after, reply }).await
+    }
+
+    /// Changes with every event.
+    pub(crate) fn newest_event(&self) -> watch::Receiver<u64> {
+        self.newest_event.clone()
+    }
+
+    pub(crate) async fn begin_pod(&self, request: StartPodRequest) -> Result<PodState, Fault> {
+        self.ask(|reply| Command::BeginPod {
+            request: Box::new(request),
+            reply,
+        })
+        .await
+    }
+
+    /// None when it could not be made.
+    pub(crate) async fn end_pod(&self, made: Option<StartPodResponse>) {
+        self.tell(Command::EndPod { made }).await;
+    }
+
+    pub(crate) async fn kill_all(&self) -> Result<(), Fault> {
+        self.ask(|reply| Command::KillAll { reply }).await
+    }
+
+    async fn ask<Value>(
+        &self,
+        command: impl FnOnce(Reply<Value>) -> Command,
+    ) -> Result<Value, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(command(reply)).await;
+        answer.await.unwrap_or_else(|_gone| {
+            Err(Fault::new(
+                FaultKind::Internal,
+                "the agent's owner of containers has ended",
+            ))
+        })
+    }
+
+    async fn tell(&self, command: Command) {
+        // The owner ends with the process; whoever still asks learns it from the reply.
+        drop(self.commands.send(command).await);
+    }
+}
+
+#[derive(Debug)]
+enum Slot {
+    Starting,
+    Live(Box<Live>),
+    Removing(Box<Live>),
+}
+
+#[derive(Debug)]
+enum Pod {
+    None,
+    Making(StartPodRequest),
+    Made(StartPodRequest, StartPodResponse),
+}
+
+/// The state.
+struct Containers {
+    setting: Arc<Setting>,
+    slots: HashMap<ContainerId, Slot>,
+    /// Processes that run, to find whose exit it is.
+    pids: HashMap<i32, (ContainerId, ExecId)>,
+    /// Launches whose outcome is still to come.
+    launching: usize,
+    /// Exits of unknown children while something is being launched: its process may end before its start is known.
+    early_exits: HashMap<i32, Exit>,
+    journal: Journal,
+    pod: Pod,
+    owner: Owner,
+}
+
+impl Containers {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut children: Signal) {
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.carry_out(command),
+                    None => return,
+                },
+                _ = children.recv() => self.collect(),
+            }
+        }
+    }
+
+    /// Answers whom it can at once. A caller that has gone away does not change what was done.
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Start { plan, reply } => self.start(*plan, reply),
+            Command::Started { id, result, reply } => self.started(id, result, reply),
+            Command::Exec {
+                id,
+                exec,
+                process,
+                stdio,
+                reply,
+            } => {
+                if let Err((fault, reply)) = self.exec(&id, &exec, (process, stdio), reply) {
+                    drop(reply.send(Err(fault)));
+                }
+            }
+            Command::Execed {
+                id,
+                exec,
+                result,
+                reply,
+            } => {
+                drop(reply.send(self.execed(&id, exec, result)));
+            }
+            Command::Signal {
+                id,
+                exec,
+                signal,
+                reply,
+            } => {
+                drop(reply.send(self.live(&id).and_then(|live| live.signal(&exec, signal))));
+            }
+            Command::SignalAll { id, signal, reply } => {
+                drop(reply.send(self.live(&id).and_then(|live| live.signal_all(signal))));
+            }
+            Command::Resize {
+                id,
+                exec,
+                size,
+                reply,
+            } => {
+                drop(reply.send(self.live(&id).and_then(|live| live.resize(&exec, size))));
+            }
+            Command::Remove { id, reply } => self.remove(id, reply),
+            Command::Removed { id, result, reply } => self.removed(id, result, reply),
+            Command::Usage { id, reply } => {
+                drop(reply.send(self.live(&id).map(|live| live.usage())));
+            }
+            Command::Stream { open, reply } => drop(reply.send(self.stream(&open))),
+            Command::Events { after, reply } => drop(reply.send(Ok(self.journal.after(after)))),
+            Command::OutOfMemory { id, kills } => self.journal.out_of_memory(id.as_str(), kills),
+            Command::BeginPod { request, reply } => drop(reply.send(self.begin_pod(*request))),
+            Command::EndPod { made } => self.end_pod(made),
+            Command::KillAll { reply } => self.kill_all(reply),
+        }
+    }
+
+    fn start(&mut self, plan: ContainerPlan, reply: Reply<i32>) {
+        let id = plan.id.clone();
+        if self.slots.contains_key(&id) {
+            let fault = Fault::new(FaultKind::AlreadyExists, format!("container {id} exists"));
+            return drop(reply.send(Err(fault)));
+        }
+        if self.slots.len() >= MAX_CONTAINERS {
+            let message = format!("a pod can't have more than {MAX_CONTAINERS} containers");
+            return drop(reply.send(Err(Fault::precondition(message))));
+        }
+        self.slots.insert(id.clone(), Slot::Starting);
+        self.launching += 1;
+        let (owner, setting) = (self.owner.clone(), Arc::clone(&self.setting));
+        tokio::spawn(async move {
+            let result = start::container(setting, plan).await.map(Box::new);
+            owner.tell(Command::Started { id, result, reply }).await;
+        });
+    }
+
+    fn started(&mut self, id: ContainerId, result: Result<Box<Running>, Fault>, reply: Reply<i32>) {
+        self.slots.remove(&id);
+        let answer = result.map(|running| {
+            let pid = running.process.pid;
+            let watch = oom::watch(&running.holdings.cgroup, &id, &self.owner);
+            let live = Live::new(*running, watch);
+            self.slots.insert(id.clone(), Slot::Live(Box::new(live)));
+            self.running(pid, id, ExecId::default());
+            pid
+        });
+        self.launched();
+        drop(reply.send(answer));
+    }
+
+    /// The reply comes back with a fault, so that there is one place that sends it.
+    fn exec(
+        &mut self,
+        id: &ContainerId,
+        exec: &ExecId,
+        (process, stdio): (Box<OciProcess>, StdioPlan),
+        reply: Reply<i32>,
+    ) -> Result<(), (Fault, Reply<i32>)> {
+        let launch = match self.live(id).and_then(|live| live.reserve(exec)) {
+            Ok(launch) => launch,
+            Err(fault) => return Err((fault, reply)),
+        };
+        self.launching += 1;
+        let owner = self.owner.clone();
+        let (id, exec) = (id.clone(), exec.clone());
+        tokio::spawn(async move {
+            let result = start::exec(launch, *process, stdio).await;
+            owner
+                .tell(Command::Execed {
+                    id,
+                    exec,
+                    result,
+                    reply,
+                })
+                .await;
+        });
+        Ok(())
+    }
+
+    fn execed(
+        &mut self,
+        id: &ContainerId,
+        exec: ExecId,
+        result: Result<Process, Fault>,
+    ) -> Result<i32, Fault> {
+        let outcome = match self.slots.get_mut(id) {
+            Some(Slot::Live(live) | Slot::Removing(live)) => live.execed(&exec, result),
+            // Removed meanwhile, and with it the process.
+            _ => Err(not_found(id)),
+        };
+        if let Ok(pid) = outcome {
+            self.running(pid, id.clone(), exec);
+        }
+        self.launched();
+        outcome
+    }
+
+    /// From now on the process's exit is expected, or it has come already.
+    fn running(&mut self, pid: i32, id: ContainerId, exec: ExecId) {
+        self.pids.insert(pid, (id, exec));
+        if let Some(exit) = self.early_exits.remove(&pid) {
+            self.ended(pid, exit);
+        }
+    }
+
+    fn launched(&mut self) {
+        self.launching -= 1;
+        if self.launching == 0 {
+            self.early_exits.clear();
+        }
+    }
+
+    fn collect(&mut self) {
+        for (pid, exit) in reap() {
+            if self.pids.contains_key(&pid) {
+                self.ended(pid, exit);
+            } else if self.launching > 0 {
+                self.early_exits.insert(pid, exit);
+            }
+        }
+    }
+
+    fn ended(&mut self, pid: i32, exit: Exit) {
+        let Some((id, exec)) = self.pids.remove(&pid) else {
+            return;
+        };
+        if let Some(Slot::Live(live) | Slot::Removing(live)) = self.slots.get_mut(&id) {
+            let out_of_memory = live.ended(&exec, exit);
+            self.journal
+                .process_exited(exit.event(&id, &exec, out_of_memory));
+        }
+    }
+
+    fn remove(&mut self, id: ContainerId, reply: Reply<()>) {
+        let live = match self.slots.remove(&id) {
+            Some(Slot::Live(live)) => live,
+            Some(busy) => {
+                let message = match &busy {
+                    Slot::Starting => format!("container {id} is being started"),
+                    _ => format!("container {id} is being removed"),
+                };
+                self.slots.insert(id, busy);
+                return drop(reply.send(Err(Fault::precondition(message))));
+            }
+            None => return drop(reply.send(Ok(()))),
+        };
+        let holdings = live.holdings().clone();
+        self.slots.insert(id.clone(), Slot::Removing(live));
+        let owner = self.owner.clone();
+        tokio::spawn(async move {
+            let release = move || holdings.release().map_err(|error| Fault::internal(&error));
+            let result = start::blocking(release).await;
+            owner.tell(Command::Removed { id, result, reply }).await;
+        });
+    }
+
+    fn removed(&mut self, id: ContainerId, result: Result<(), Fault>, reply: Reply<()>) {
+        match (&result, self.slots.remove(&id)) {
+            (Err(_), Some(Slot::Removing(live))) => {
+                self.slots.insert(id, Slot::Live(live));
+            }
+            _ => {
+                // Killed processes that are still to be reaped are nobody's then.
+                self.pids.retain(|_, (container, _)| *container != id);
+                self.journal.forget(id.as_str());
+            }
+        }
+        drop(reply.send(result));
+    }
+
+    fn stream(&mut self, open: &Open) -> Result<StreamHandle, Fault> {
+        let id = ContainerId::parse(&open.container_id)?;
+        let exec = ExecId::parse(&open.exec_id)?;
+        self.live(&id)?.stream(&exec, open.stream)
+    }
+
+    fn live(&mut self, id: &ContainerId) -> Result<&mut Live, Fault> {
+        match self.slots.get_mut(id) {
+            Some(Slot::Live(live)) => Ok(live),
+            Some(Slot::Starting) => Err(Fault::precondition(format!(
+                "container {id} is being started"
+            ))),
+            Some(Slot::Removing(_)) | None => Err(not_found(id)),
+        }
+    }
+
+    fn begin_pod(&mut self, request: StartPodRequest) -> Result<PodState, Fault> {
+        match &self.pod {
+            Pod::None => {
+                self.pod = Pod::Making(request);
+                Ok(PodState::Yours)
+            }
+            Pod::Made(first, response) if *first == request => Ok(PodState::Made(response.clone())),
+            Pod::Made(first, _) => {
+                let message = format!("this guest is pod {} already", first.pod_id);
+                Err(Fault::new(FaultKind::AlreadyExists, message))
+            }
+            Pod::Making(_) => Err(Fault::precondition("the pod is being made")),
+        }
+    }
+
+    fn end_pod(&mut self, made: Option<StartPodResponse>) {
+        self.pod = match (std::mem::replace(&mut self.pod, Pod::None), made) {
+            (Pod::Making(request), Some(response)) => Pod::Made(request, response),
+            (Pod::Making(_), None) => Pod::None,
+            (other, _) => other,
+        };
+    }
+
+    fn kill_all(&mut self, reply: Reply<()>) {
+        let cgroups: Vec<_> = self
+            .slots
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Starting => None,
+                Slot::Live(live) | Slot::Removing(live) => Some(live.holdings().cgroup.clone()),
+            })
+            .collect();
+        tokio::spawn(async move {
+            let kill = move || {
+                // All of them, whatever the first answers.
+                let killed: Vec<_> = cgroups.iter().map(Cgroup::kill).collect();
+                let first = killed.into_iter().collect::<Result<(), _>>();
+                first.map_err(|error| Fault::internal(&error))
+            };
+            drop(reply.send(start::blocking(kill).await));
+        });
+    }
+}
+
+fn not_found(id: &ContainerId) -> Fault {
+    Fault::not_found(format!("no container {id}"))
+}

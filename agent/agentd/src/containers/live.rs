@@ -1,0 +1,184 @@
+//! A container that has been started and not been removed: its holdings and its processes, those that have ended too.
+
+use std::collections::HashMap;
+
+use agent::{agent::ContainerUsageResponse, stdio::Stream};
+use container::{Launch, WindowSize};
+use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
+
+use super::oom::OomWatch;
+use crate::{
+    deadlines::MAX_PROCESSES,
+    fault::{Fault, FaultKind},
+    holdings::Holdings,
+    ids::ExecId,
+    process::{Exit, Process},
+    start::Running,
+    stdio::StreamHandle,
+    sys,
+};
+
+/// One container.
+#[derive(Debug)]
+pub(super) struct Live {
+    holdings: Holdings,
+    launch: Launch,
+    processes: HashMap<ExecId, Entry>,
+    /// Ends with the container.
+    _oom: Option<OomWatch>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Starting,
+    Process(Process),
+}
+
+impl Live {
+    pub(super) fn new(running: Running, oom: Option<OomWatch>) -> Self {
+        let Running {
+            holdings,
+            launch,
+            process,
+        } = running;
+        let processes = HashMap::from([(ExecId::default(), Entry::Process(process))]);
+        Self {
+            holdings,
+            launch,
+            processes,
+            _oom: oom,
+        }
+    }
+
+    pub(super) fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// Takes the id for a process that is to be started.
+    pub(super) fn reserve(&mut self, exec: &ExecId) -> Result<Launch, Fault> {
+        if self.process(&ExecId::default())?.exit.is_some() {
+            let container = &self.launch.container_id;
+            return Err(Fault::precondition(format!(
+                "container {container} is not running"
+            )));
+        }
+        if self.processes.contains_key(exec) {
+            return Err(Fault::new(
+                FaultKind::AlreadyExists,
+                format!("exec {exec} exists"),
+            ));
+        }
+        if self.processes.len() >= MAX_PROCESSES {
+            return Err(Fault::precondition(format!(
+                "a container can't have more than {MAX_PROCESSES} execs; remove it to forget them"
+            )));
+        }
+        self.processes.insert(exec.clone(), Entry::Starting);
+        Ok(self.launch.clone())
+    }
+
+    pub(super) fn execed(
+        &mut self,
+        exec: &ExecId,
+        result: Result<Process, Fault>,
+    ) -> Result<i32, Fault> {
+        self.processes.remove(exec);
+        let process = result?;
+        let pid = process.pid;
+        self.processes.insert(exec.clone(), Entry::Process(process));
+        Ok(pid)
+    }
+
+    /// Whether the OOM killer has been here.
+    pub(super) fn ended(&mut self, exec: &ExecId, exit: Exit) -> bool {
+        if let Some(Entry::Process(process)) = self.processes.get_mut(exec) {
+            process.exit = Some(exit);
+        }
+        self.holdings.cgroup.oom_kills() > 0
+    }
+
+    pub(super) fn signal(&mut self, exec: &ExecId, signal: i32) -> Result<(), Fault> {
+        let process = self.process(exec)?;
+        if process.exit.is_some() {
+            return Err(Fault::not_found("the process has ended"));
+        }
+        // Not reaped yet, so the number is still this process's.
+        sys::kill(process.pid, signal).map_err(|error| failed("send the signal", &error))
+    }
+
+    pub(super) fn signal_all(&mut self, signal: i32) -> Result<(), Fault> {
+        // A process may end between the list and its signal; one that is gone needs none.
+        for pid in self.holdings.cgroup.processes() {
+            match sys::kill(pid, signal) {
+                Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                    return Err(failed("send the signal", &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn resize(&mut self, exec: &ExecId, size: WindowSize) -> Result<(), Fault> {
+        let process = self.process(exec)?;
+        let Some(terminal) = &process.terminal else {
+            return Err(Fault::precondition("the process has no terminal"));
+        };
+        let terminal = terminal.get_ref();
+        let set = || {
+            let old = tcgetwinsize(terminal)?;
+            tcsetwinsize(
+                terminal,
+                Winsize {
+                    ws_col: size.columns,
+                    ws_row: size.rows,
+                    ..old
+                },
+            )
+        };
+        set().map_err(|errno| failed("set the size of the terminal", &errno.into()))
+    }
+
+    pub(super) fn usage(&self) -> ContainerUsageResponse {
+        let usage = self.holdings.cgroup.usage();
+        ContainerUsageResponse {
+            memory_bytes: usage.memory_bytes,
+            memory_peak_bytes: usage.memory_peak_bytes,
+            cpu_us: usage.cpu_us,
+            pids: usage.pids,
+            oom_kills: usage.oom_kills,
+            ..Default::default()
+        }
+    }
+
+    pub(super) fn stream(&mut self, exec: &ExecId, stream: Stream) -> Result<StreamHandle, Fault> {
+        let process = self.process(exec)?;
+        let (handle, why_not) = match stream {
+            Stream::Stdin => (
+                process.stdin.clone(),
+                "it was started without standard input",
+            ),
+            Stream::Stdout => (Some(process.stdout.clone()), ""),
+            Stream::Stderr => (
+                process.stderr.clone(),
+                "a terminal has one stream of output",
+            ),
+        };
+        handle.ok_or_else(|| Fault::not_found(format!("the process has no such stream: {why_not}")))
+    }
+
+    fn process(&mut self, exec: &ExecId) -> Result<&mut Process, Fault> {
+        match self.processes.get_mut(exec) {
+            Some(Entry::Process(process)) => Ok(process),
+            Some(Entry::Starting) => Err(Fault::precondition("the process is being started")),
+            None => Err(Fault::not_found(format!(
+                "no process {exec} in container {}",
+                self.launch.container_id
+            ))),
+        }
+    }
+}
+
+fn failed(attempt: &str, error: &std::io::Error) -> Fault {
+    Fault::new(FaultKind::Internal, format!("{attempt}: {error}"))
+}

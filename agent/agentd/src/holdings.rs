@@ -1,0 +1,45 @@
+//! Everything that one container holds in the guest, in one bundle with one teardown, for a failed start and for a removal alike.
+
+use std::{io, path::PathBuf};
+
+use container::{
+    Folder,
+    cgroup::{Cgroup, CgroupError},
+};
+use thiserror::Error;
+
+use crate::root_fs::{self, RootFsError};
+
+/// Folder, mounts and cgroup of one container. Dropping it releases nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Holdings {
+    pub(crate) folder: Folder,
+    pub(crate) cgroup: Cgroup,
+}
+
+/// What could not be released; the rest has been.
+#[derive(Debug, Error)]
+pub(crate) enum ReleaseError {
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    RootFs(#[from] RootFsError),
+    #[error("remove {path}")]
+    Folder { path: PathBuf, source: io::Error },
+}
+
+impl Holdings {
+    /// Kills the processes and releases all. Blocks. Idempotent; goes on after an error and returns the first.
+    pub(crate) fn release(&self) -> Result<(), ReleaseError> {
+        let folder = || {
+            self.folder.remove().map_err(|source| {
+                let path = self.folder.path().to_owned();
+                ReleaseError::Folder { path, source }
+            })
+        };
+        let killed = self.cgroup.kill().map_err(ReleaseError::from);
+        let unmounted = root_fs::unmount(&self.folder).map_err(ReleaseError::from);
+        let removed = self.cgroup.remove().map_err(ReleaseError::from);
+        killed.and(unmounted).and(removed).and_then(|()| folder())
+    }
+}

@@ -1,0 +1,293 @@
+//! The server's side of agent.proto: each method decodes and checks, calls, and encodes.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use agent::{MAX_SPEC_BYTES, PROTOCOL_VERSION, agent as wire, agent_ttrpc::Agent};
+use async_trait::async_trait;
+use container::spec;
+use tokio::sync::Notify;
+use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
+
+use crate::{
+    arguments::Setting,
+    containers::{Owner, PodState},
+    deadlines::MAX_DEVICE_DEADLINE,
+    devices,
+    fault::{Fault, FaultKind},
+    ids::{ContainerId, ExecId},
+    machine, pod,
+    start::{self, ContainerPlan, RootPlan, StdioPlan, window_size},
+};
+
+/// What the methods need.
+pub(crate) struct Service {
+    pub(crate) setting: Arc<Setting>,
+    pub(crate) owner: Owner,
+    /// CLOCK_BOOTTIME when the server was ready.
+    pub(crate) ready_at_us: u64,
+    pub(crate) shutdown: Arc<Notify>,
+}
+
+#[async_trait]
+impl Agent for Service {
+    async fn hello(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::HelloRequest,
+    ) -> ttrpc::Result<wire::HelloResponse> {
+        let count = |list| u32::try_from(machine::processors(list).len()).unwrap_or(u32::MAX);
+        let theirs = request.protocol_version;
+        if theirs != PROTOCOL_VERSION {
+            let message =
+                format!("this agent speaks protocol {PROTOCOL_VERSION}, the host {theirs}");
+            return Err(Fault::precondition(message).into());
+        }
+        Ok(wire::HelloResponse {
+            protocol_version: PROTOCOL_VERSION,
+            agent_version: env!("CARGO_PKG_VERSION").into(),
+            kernel_release: machine::kernel_release(),
+            memory_bytes: machine::memory_bytes(),
+            processors_present: count("present"),
+            processors_online: count("online"),
+            ready_at_us: self.ready_at_us,
+            ..Default::default()
+        })
+    }
+
+    async fn start_pod(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::StartPodRequest,
+    ) -> ttrpc::Result<wire::StartPodResponse> {
+        ContainerId::parse(&request.pod_id)?;
+        let first = request.container.as_ref();
+        let plan = first
+            .map(|container| self.container_plan(container))
+            .transpose()?;
+        if let PodState::Made(response) = self.owner.begin_pod(request.clone()).await? {
+            return Ok(response);
+        }
+        // A task of its own, so that a host that goes away does not leave the pod half made.
+        let (owner, guest) = (self.owner.clone(), self.setting.guest);
+        let made = tokio::spawn(async move {
+            let made = make_pod(&owner, guest, request, plan).await;
+            owner.end_pod(made.as_ref().ok().cloned()).await;
+            made
+        });
+        Ok(made
+            .await
+            .unwrap_or_else(|error| Err(Fault::internal(&error)))?)
+    }
+
+    async fn add_device(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::AddDeviceRequest,
+    ) -> ttrpc::Result<wire::AddDeviceResponse> {
+        let deadline = Duration::from_millis(request.timeout_ms).min(MAX_DEVICE_DEADLINE);
+        let device = devices::add(request.pci_address.parse()?, deadline).await?;
+        let block_device = device
+            .map(|path| path.display().to_string())
+            .unwrap_or_default();
+        Ok(wire::AddDeviceResponse {
+            block_device,
+            ..Default::default()
+        })
+    }
+
+    async fn remove_device(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::RemoveDeviceRequest,
+    ) -> ttrpc::Result<wire::RemoveDeviceResponse> {
+        devices::remove(request.pci_address.parse()?).await?;
+        Ok(wire::RemoveDeviceResponse::default())
+    }
+
+    async fn start_container(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::StartContainerRequest,
+    ) -> ttrpc::Result<wire::StartContainerResponse> {
+        let plan = self.container_plan(&request)?;
+        let pid = self.owner.start_container(plan).await?;
+        Ok(wire::StartContainerResponse {
+            pid: number(pid),
+            ..Default::default()
+        })
+    }
+
+    async fn exec_process(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::ExecProcessRequest,
+    ) -> ttrpc::Result<wire::ExecProcessResponse> {
+        let id = ContainerId::parse(&request.container_id)?;
+        let exec = ExecId::parse_new(&request.exec_id)?;
+        let json = limited("oci_process", &request.oci_process)?;
+        let process = spec::parse_process(json).map_err(Fault::from)?;
+        let stdio = StdioPlan::parse(request.stdio.get_or_default())?;
+        let pid = self.owner.exec(id, exec, process, stdio).await?;
+        Ok(wire::ExecProcessResponse {
+            pid: number(pid),
+            ..Default::default()
+        })
+    }
+
+    async fn signal_process(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::SignalProcessRequest,
+    ) -> ttrpc::Result<wire::SignalProcessResponse> {
+        let id = ContainerId::parse(&request.container_id)?;
+        let exec = ExecId::parse(&request.exec_id)?;
+        let signal = i32::try_from(request.signal)
+            .ok()
+            .filter(|signal| (1..=64).contains(signal));
+        let Some(signal) = signal else {
+            return Err(Fault::invalid(format!("{} is no signal", request.signal)).into());
+        };
+        match (request.all, exec.is_first_process()) {
+            (false, _) => self.owner.signal(id, exec, signal).await?,
+            (true, true) => self.owner.signal_all(id, signal).await?,
+            (true, false) => return Err(Fault::invalid("all goes without an exec_id").into()),
+        }
+        Ok(wire::SignalProcessResponse::default())
+    }
+
+    async fn resize_terminal(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::ResizeTerminalRequest,
+    ) -> ttrpc::Result<wire::ResizeTerminalResponse> {
+        let id = ContainerId::parse(&request.container_id)?;
+        let exec = ExecId::parse(&request.exec_id)?;
+        let size = window_size(request.columns, request.rows)?;
+        self.owner.resize(id, exec, size).await?;
+        Ok(wire::ResizeTerminalResponse::default())
+    }
+
+    async fn remove_container(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::RemoveContainerRequest,
+    ) -> ttrpc::Result<wire::RemoveContainerResponse> {
+        self.owner
+            .remove(ContainerId::parse(&request.container_id)?)
+            .await?;
+        Ok(wire::RemoveContainerResponse::default())
+    }
+
+    async fn container_usage(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::ContainerUsageRequest,
+    ) -> ttrpc::Result<wire::ContainerUsageResponse> {
+        Ok(self
+            .owner
+            .usage(ContainerId::parse(&request.container_id)?)
+            .await?)
+    }
+
+    async fn events(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::EventsRequest,
+        stream: ServerStreamSender<wire::Event>,
+    ) -> ttrpc::Result<()> {
+        let mut newest = self.owner.newest_event();
+        let mut after = request.after;
+        loop {
+            // Marked as seen before the journal is asked, so that an event in between wakes the wait.
+            newest.mark_unchanged();
+            let events = self.owner.events(after).await?;
+            for event in &events {
+                stream.send(event).await?;
+                after = event.sequence;
+            }
+            if events.is_empty() && newest.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn shutdown(
+        &self,
+        _context: &TtrpcContext,
+        _request: wire::ShutdownRequest,
+    ) -> ttrpc::Result<wire::ShutdownResponse> {
+        let killed = self.owner.kill_all().await;
+        // Off it goes even if something survived the kill: the host's next step is harder.
+        self.shutdown.notify_one();
+        killed?;
+        Ok(wire::ShutdownResponse::default())
+    }
+}
+
+impl Service {
+    fn container_plan(
+        &self,
+        request: &wire::StartContainerRequest,
+    ) -> Result<ContainerPlan, Fault> {
+        let root = request.root.get_or_default();
+        let plan = match (root.image_pci_address.as_str(), root.directory.as_str()) {
+            ("", "") => return Err(Fault::invalid("the container has no root")),
+            (address, "") => RootPlan::Disk(address.parse()?),
+            (_, _) if self.setting.guest => {
+                return Err(Fault::invalid(
+                    "a directory as root is for the agent of a host only",
+                ));
+            }
+            ("", directory) => RootPlan::Directory(absolute(directory)?),
+            _ => return Err(Fault::invalid("the container has two roots")),
+        };
+        Ok(ContainerPlan {
+            id: ContainerId::parse(&request.container_id)?,
+            spec: spec::parse(limited("oci_spec", &request.oci_spec)?)?,
+            root: plan,
+            writable_bytes: root.writable_bytes,
+            stdio: StdioPlan::parse(request.stdio.get_or_default())?,
+        })
+    }
+}
+
+async fn make_pod(
+    owner: &Owner,
+    guest: bool,
+    request: wire::StartPodRequest,
+    plan: Option<ContainerPlan>,
+) -> Result<wire::StartPodResponse, Fault> {
+    start::blocking(move || pod::apply(&request, guest)).await?;
+    let mut response = wire::StartPodResponse::default();
+    if let Some(plan) = plan {
+        let pid = number(owner.start_container(plan).await?);
+        let started = wire::StartContainerResponse {
+            pid,
+            ..Default::default()
+        };
+        response.container = Some(started).into();
+    }
+    Ok(response)
+}
+
+fn limited<'a>(field: &str, json: &'a [u8]) -> Result<&'a [u8], Fault> {
+    if json.len() > MAX_SPEC_BYTES {
+        let length = json.len();
+        let message = format!("{field} has {length} bytes, the limit is {MAX_SPEC_BYTES}");
+        return Err(Fault::new(FaultKind::InvalidArgument, message));
+    }
+    Ok(json)
+}
+
+fn absolute(path: &str) -> Result<PathBuf, Fault> {
+    if path.starts_with('/') {
+        Ok(path.into())
+    } else {
+        Err(Fault::invalid(format!("{path:?} is not an absolute path")))
+    }
+}
+
+/// Process ids are positive.
+fn number(pid: i32) -> u32 {
+    u32::try_from(pid).unwrap_or(0)
+}

@@ -1,0 +1,91 @@
+//! The life of the agent after its start: one thread, the owner's task, the ttrpc server and the stdio listener, until the host
+//! asks it to end.
+
+use std::{io, sync::Arc};
+
+use agent::agent_ttrpc;
+use rustix::process::set_child_subreaper;
+use thiserror::Error;
+use tokio::{runtime, sync::Notify};
+use ttrpc::r#async::{Server, transport::Listener as RpcListener};
+
+use crate::{
+    arguments::{Address, Setting},
+    containers::Owner,
+    deadlines::{BLOCKING_THREAD_IDLE, BLOCKING_THREADS},
+    machine,
+    rpc::Service,
+    stdio::listener::Listener as StdioListener,
+};
+
+/// Why the agent can't serve.
+#[derive(Debug, Error)]
+pub(crate) enum ServeError {
+    #[error("start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("become the parent of orphaned processes")]
+    Subreaper(#[source] io::Error),
+    #[error("watch for ended processes")]
+    Children(#[source] io::Error),
+    #[error("listen for calls on {address:?}")]
+    Rpc { address: Address, source: io::Error },
+    #[error("listen for streams on {address:?}")]
+    Stdio { address: Address, source: io::Error },
+    #[error("serve calls")]
+    Server(#[source] ttrpc::Error),
+    #[error("power the guest off")]
+    PowerOff(#[source] io::Error),
+}
+
+/// Serves until Shutdown. In a guest it does not return from that.
+pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
+    // PID 1 gets all orphans anyway; on a host the processes of ended launchers must come here, too.
+    set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|errno| ServeError::Subreaper(errno.into()))?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_THREAD_IDLE)
+        .build()
+        .map_err(ServeError::Runtime)?;
+    let guest = setting.guest;
+    runtime.block_on(run(Arc::new(setting)))?;
+    if guest {
+        return Err(ServeError::PowerOff(machine::power_off()));
+    }
+    Ok(())
+}
+
+async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
+    let owner = Owner::start(Arc::clone(&setting)).map_err(ServeError::Children)?;
+    let stdio = StdioListener::bind(&setting.stdio).map_err(|source| ServeError::Stdio {
+        address: setting.stdio.clone(),
+        source,
+    })?;
+    let rpc = rpc_listener(&setting.rpc).map_err(|source| ServeError::Rpc {
+        address: setting.rpc.clone(),
+        source,
+    })?;
+    tokio::spawn(stdio.serve(owner.clone()));
+    let shutdown = Arc::new(Notify::new());
+    let service = Service {
+        setting,
+        owner,
+        ready_at_us: machine::since_boot_us(),
+        shutdown: Arc::clone(&shutdown),
+    };
+    let mut server = Server::new()
+        .add_listener(rpc)
+        .register_service(agent_ttrpc::create_agent(Arc::new(service)));
+    server.start().await.map_err(ServeError::Server)?;
+    shutdown.notified().await;
+    // Ends the connections after the calls on them have been answered.
+    server.shutdown().await.map_err(ServeError::Server)
+}
+
+fn rpc_listener(address: &Address) -> io::Result<RpcListener> {
+    match address {
+        Address::Vsock { port } => RpcListener::bind(format!("vsock://-1:{port}")),
+        Address::Unix { path } => RpcListener::bind(format!("unix://{}", path.display())),
+    }
+}
