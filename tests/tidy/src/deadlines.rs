@@ -1,4 +1,6 @@
 //! Rule `unit-in-name`: a constant that is a time is a `Duration`, or its name ends with its unit.
+//!
+//! Main type: [`Exception`].
 
 #[cfg(test)]
 mod tests;
@@ -9,10 +11,20 @@ use crate::tree::{self, SourceFile};
 
 const RULE: &str = "unit-in-name";
 
+/// One name that sounds like a time and is none.
+#[derive(Debug, Clone, Copy)]
+pub struct Exception {
+    pub name: &'static str,
+    pub reason: &'static str,
+}
+
+pub const EXCEPTIONS: &[Exception] = &[Exception {
+    name: "TSC_DEADLINE",
+    reason: "the feature bit of a processor's timer, called so in its manual",
+}];
+
 /// Words in a constant's name that make it a time.
-const TIME_WORDS: &[&str] = &[
-    "TIMEOUT", "DEADLINE", "INTERVAL", "DELAY", "GRACE", "PATIENCE",
-];
+const TIME_WORDS: &[&str] = &["TIMEOUT", "DEADLINE", "INTERVAL", "DELAY", "GRACE"];
 
 /// How the name of a number that is a time ends.
 const UNITS: &[&str] = &[
@@ -24,16 +36,37 @@ const NUMBERS: &[&str] = &[
     "f64",
 ];
 
-pub fn check(files: &[SourceFile]) -> Vec<Finding> {
-    files
-        .iter()
-        .filter(|file| file.is_rust())
-        .flat_map(check_file)
-        .collect()
+pub fn check(files: &[SourceFile], exceptions: &[Exception]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut excepted = Vec::new();
+    for file in files.iter().filter(|file| file.is_rust()) {
+        for (line, name) in times_without_unit(&file.text) {
+            match exceptions.iter().find(|exception| exception.name == name) {
+                Some(exception) => excepted.push(exception.name),
+                None => findings.push(Finding::new(&file.path, line, RULE, advice(&name))),
+            }
+        }
+    }
+    let stale = exceptions.iter().filter(|exception| {
+        !excepted.contains(&exception.name) || exception.reason.trim().is_empty()
+    });
+    findings.extend(stale.map(|exception| {
+        let advice = format!(
+            "the exception for {} is not needed or has no reason",
+            exception.name
+        );
+        Finding::new("tests/tidy/src/deadlines.rs", 1, RULE, advice)
+    }));
+    findings
 }
 
-fn check_file(file: &SourceFile) -> Vec<Finding> {
-    let code = rust_text::split(&file.text).code;
+fn advice(name: &str) -> String {
+    format!("`{name}` has no unit: make it a `Duration`, or end its name with _MS, _SECONDS …")
+}
+
+/// Lines and names of the constants that are times, numbers, and say no unit.
+fn times_without_unit(text: &str) -> Vec<(usize, String)> {
+    let code = rust_text::split(text).code;
     let words: Vec<(usize, &str)> = rust_text::words(&code).collect();
     let items = words.windows(3).filter_map(|three| match three {
         [(_, "const" | "static"), (at, name), (_, kind)] => Some((*at, *name, *kind)),
@@ -41,12 +74,7 @@ fn check_file(file: &SourceFile) -> Vec<Finding> {
     });
     items
         .filter(|(_, name, kind)| is_time(name) && NUMBERS.contains(kind) && !has_unit(name))
-        .map(|(offset, name, _)| {
-            let advice = format!(
-                "`{name}` has no unit: make it a `Duration`, or end its name with _MS, _SECONDS …"
-            );
-            Finding::new(&file.path, tree::line_of(&code, offset), RULE, advice)
-        })
+        .map(|(offset, name, _)| (tree::line_of(&code, offset), name.to_owned()))
         .collect()
 }
 

@@ -31,9 +31,8 @@ fn option_without_a_reason_is_found() {
 }
 
 #[test]
-fn option_of_another_folder_is_not_ours() {
-    assert_eq!(
-        check(&[SourceFile::new("other/a.config", "CONFIG_A=y\n")]),
-        []
-    );
+fn option_fragments_that_are_nowhere_are_found() {
+    let found = check(&[SourceFile::new("other/a.config", "CONFIG_A=y\n")]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path, FOLDER);
 }
