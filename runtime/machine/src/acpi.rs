@@ -18,7 +18,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
 use crate::{
     board::{RESET_PORT, RESET_VALUE, SLEEP_CONTROL_PORT, SLEEP_STATUS_PORT},
-    memory::{ACPI_TABLES, ECAM, GuestRam, IO_APIC, LOCAL_APIC, Layout},
+    memory::{ACPI_TABLES, ECAM, GuestRam, IO_APIC, LAST_BUS, LOCAL_APIC, Layout},
 };
 
 const OEM: [u8; 6] = *b"CFFRDM";
@@ -132,7 +132,7 @@ fn interrupts(processors: u32) -> Result<MADT, AcpiError> {
 /// MCFG: where configuration space is.
 fn configuration() -> MCFG {
     let mut table = MCFG::new(OEM, OEM_TABLE, OEM_REVISION);
-    table.add_ecam(ECAM.start, 0, 0, u8::MAX);
+    table.add_ecam(ECAM.start, 0, 0, LAST_BUS);
     table
 }
 

@@ -55,6 +55,8 @@ struct Routes {
     messages: BTreeMap<u32, Option<MsiMessage>>,
     /// KVM's table is older than `messages`.
     stale: bool,
+    #[cfg(test)]
+    commits: u32,
 }
 
 /// What a message-signalled interrupt writes, and where.
@@ -144,7 +146,16 @@ impl Interrupts {
             .set_gsi_routing(&table)
             .map_err(|source| InterruptError::Route { source })?;
         routes.stale = false;
+        #[cfg(test)]
+        {
+            routes.commits += 1;
+        }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u32 {
+        self.routes().commits
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {

@@ -148,8 +148,9 @@ impl Msix {
 
     /// Reads the pending bits at an offset from their start.
     pub fn pending_read(&self, offset: u64, data: &mut [u8]) {
-        for (byte, at) in data.iter_mut().zip(offset..) {
-            let first = usize::try_from(at.saturating_mul(8)).unwrap_or(usize::MAX);
+        for (byte, distance) in data.iter_mut().zip(0_u64..) {
+            let bit = offset.saturating_add(distance).saturating_mul(8);
+            let first = usize::try_from(bit).unwrap_or(usize::MAX);
             let vectors = self.entries.iter().skip(first).take(8);
             *byte = vectors.zip(0..).fold(0, |bits, (entry, shift)| {
                 bits | u8::from(entry.vector.pending()) << shift
