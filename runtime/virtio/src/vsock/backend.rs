@@ -124,7 +124,7 @@ impl SocketBackend {
         Ok(())
     }
 
-    fn expire(&mut self, now: Instant) -> io::Result<()> {
+    pub(super) fn expire(&mut self, now: Instant) -> io::Result<()> {
         // The timer is also the next try for clients that could not be let in.
         self.clients_wait = true;
         self.muxer.expire(now)

@@ -71,9 +71,10 @@ impl Connection {
         let guest_done = self.heard == Sides::BOTH || matches!(self.phase, Phase::Draining);
         if guest_done {
             self.deadline = after(limits::DRAIN_DEADLINE);
-        } else if self.inbound.has_news() {
-            self.owed.credit_update = true;
         }
+        // Whoever sends no more needs no room.
+        let sends = !self.heard.contains(Sides::SEND);
+        self.owed.credit_update |= sends && self.inbound.has_news();
     }
 
     /// Nothing waits for the client: pass on the end if the guest has come to it.

@@ -91,6 +91,7 @@ impl Connection {
     fn shut_by_guest(&mut self, sides: Sides) {
         let before = self.heard;
         self.heard = before.and(sides);
+        self.owed.credit_update &= !self.heard.contains(Sides::SEND);
         if self.heard.contains(Sides::RECEIVE) && !before.contains(Sides::RECEIVE) {
             self.held.discard();
             self.client.ended = true;

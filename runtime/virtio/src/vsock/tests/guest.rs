@@ -6,7 +6,7 @@ use std::{
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use machine::memory::GuestRam;
@@ -199,7 +199,7 @@ impl Guest {
     /// A client that is connected to a port of the guest, by the usual exchange.
     pub(in crate::vsock) fn connect(&mut self, port: u32) -> (UnixStream, Ports) {
         let mut client = self.client();
-        write!(client, "CONNECT {port}\n").expect("greet");
+        writeln!(client, "CONNECT {port}").expect("greet");
         self.settle();
         let request = self.expect(Op::Request);
         assert_eq!(request.header.dst_port, port);
@@ -228,8 +228,10 @@ impl Guest {
     /// Posts event buffers.
     pub(in crate::vsock) fn post_events(&mut self, count: u16) {
         for at in 0..count {
-            self.event
-                .request(&[into(EVENT_AREA + u64::from(at) * 4, 4)]);
+            let address = EVENT_AREA + u64::from(at) * 4;
+            let unwritten = self.memory.write_obj(u32::MAX, GuestAddress(address));
+            unwritten.expect("clear an event");
+            self.event.request(&[into(address, 4)]);
         }
         self.kick(2);
     }
@@ -313,6 +315,33 @@ impl Guest {
     /// Nothing came.
     pub(in crate::vsock) fn expect_nothing(&mut self) {
         assert_eq!(self.next(), None);
+    }
+
+    /// Lets deadlines come as if so much time had passed, and what follows from them.
+    pub(in crate::vsock) fn expire_after(&mut self, time: Duration) {
+        let then = Instant::now() + time;
+        self.backend.expire(then).expect("expire");
+        // Nothing woke it: in a real run the timer did.
+        self.run().expect("run the backend");
+        self.settle();
+    }
+
+    /// How many receive buffers came back.
+    pub(in crate::vsock) fn rx_taken(&self) -> u16 {
+        self.memory
+            .read_obj(GuestAddress(self.rx.used + 2))
+            .expect("read the ring")
+    }
+
+    /// Receive buffers that the device has.
+    pub(in crate::vsock) fn buffers_out(&self) -> usize {
+        self.rx_buffers.len()
+    }
+
+    /// What the device wrote into an event buffer.
+    pub(in crate::vsock) fn event_id(&self, number: u64) -> u32 {
+        let address = GuestAddress(EVENT_AREA + number * 4);
+        self.memory.read_obj(address).expect("read an event")
     }
 
     /// Is the backend's descriptor readable?

@@ -91,6 +91,11 @@ impl Peer {
         Some((self.header(Op::Data), count))
     }
 
+    /// May it send now?
+    pub(in crate::vsock) fn has_room(&self) -> bool {
+        self.host_buf_alloc > self.sent.wrapping_sub(self.host_forwarded)
+    }
+
     pub(in crate::vsock) fn header(&mut self, op: Op) -> Header {
         self.told = self.forwarded;
         Header {
