@@ -138,6 +138,7 @@ fn start(options: &Options, kernel: &Kernel, folder: &Folder) -> Result<Child> {
         memory_mib: options.memory_mib,
         cpus: options.cpus,
         interactive: options.interactive,
+        instruction_clock: options.instruction_clock,
     };
     let messages =
         File::create(&folder.messages).map_err(file_error("create", &folder.messages))?;

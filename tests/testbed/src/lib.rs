@@ -46,6 +46,8 @@ pub struct Options {
     pub results: Option<PathBuf>,
     /// The caller's terminal becomes the command's: raw, with its size, keys passed on.
     pub interactive: bool,
+    /// The host's clock counts instructions: a nanosecond of it is one, whatever the machine. One thread, so several times slower.
+    pub instruction_clock: bool,
     /// The static `testbed-init`; looked for beside the caller's own program if not said.
     pub init: Option<PathBuf>,
 }
@@ -61,6 +63,7 @@ impl Default for Options {
             cpus: 2,
             results: None,
             interactive: false,
+            instruction_clock: false,
             init: None,
         }
     }

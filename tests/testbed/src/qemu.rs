@@ -29,6 +29,7 @@ pub(crate) struct Machine {
     pub(crate) memory_mib: u32,
     pub(crate) cpus: u32,
     pub(crate) interactive: bool,
+    pub(crate) instruction_clock: bool,
 }
 
 pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
@@ -36,7 +37,13 @@ pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
 
     add("-machine", "q35".into());
-    add("-accel", "tcg,thread=multi,tb-size=512".into());
+    if machine.instruction_clock {
+        // shift=0: an instruction takes a nanosecond. sleep=off: nobody waits in an idle host.
+        add("-accel", "tcg,thread=single,tb-size=512".into());
+        add("-icount", "shift=0,sleep=off".into());
+    } else {
+        add("-accel", "tcg,thread=multi,tb-size=512".into());
+    }
     add("-cpu", CPU.into());
     add("-m", machine.memory_mib.to_string());
     add("-smp", machine.cpus.to_string());
@@ -112,6 +119,7 @@ mod tests {
             memory_mib: 2048,
             cpus: 1,
             interactive: false,
+            instruction_clock: false,
         };
         let arguments = arguments(&machine).join(" ");
         for part in [

@@ -1,0 +1,84 @@
+//! The table that `make bench` prints: a row per figure, ours, QEMU's, and the ratio. Main function: [`render`].
+
+use std::{fmt::Write, fs, path::Path};
+
+use anyhow::Result;
+
+use crate::{boot::Sample, dist::Dist, place::Found, qemu};
+
+/// Programs of ours whose sizes are printed.
+const PROGRAMS: [&str; 3] = ["cofferdam-vmm", "cofferdam-agent", "cofferdam"];
+
+pub(crate) fn render(dist: &Dist, found: &Found) -> Result<String> {
+    let (ours, qemu) = (&found.plain.ours, &found.plain.qemu);
+    let (counted, counted_qemu) = (&found.counted.ours, &found.counted.qemu);
+    let mut text = String::from(
+        "One boot, 1 processor, 256 MiB, the same kernel and guest image, until the agent answers.\n\
+         QEMU: Debian's package, machine microvm with PCIe, vhost-vsock and virtio-rng, no jail.\n\
+         Ours: virtio-rng, user-space vsock, jail and filters on. A ratio over 1.00 is a row that we lose.\n\n",
+    );
+    writeln!(
+        text,
+        "{:<48}{:>14}{:>14}{:>8}",
+        "", "cofferdam", "qemu microvm", "ratio"
+    )?;
+    let mut row = |name: &str, ours: Option<u64>, theirs: Option<u64>| {
+        let shown =
+            |figure: Option<u64>| figure.map_or("-".to_owned(), |figure| figure.to_string());
+        writeln!(
+            text,
+            "{name:<48}{:>14}{:>14}{:>8}",
+            shown(ours),
+            shown(theirs),
+            ratio(ours, theirs)
+        )
+    };
+    let pick = |figure: fn(&Sample) -> u64| (Some(figure(ours)), Some(figure(qemu)));
+    row(
+        "system calls, exec to first KVM_RUN",
+        ours.calls_to_first_run,
+        qemu.calls_to_first_run,
+    )?;
+    let (a, b) = pick(|sample| sample.kvm_exits);
+    row("KVM exits to agent ready", a, b)?;
+    let (a, b) = pick(|sample| sample.user_exits);
+    row("  of which port or MMIO", a, b)?;
+    row(
+        "instructions to agent ready, monitor and guest",
+        Some(counted.processor_ns),
+        Some(counted_qemu.processor_ns),
+    )?;
+    let (a, b) = pick(|sample| sample.anonymous_kib);
+    row("monitor's anonymous memory, KiB", a, b)?;
+    let (a, b) = pick(|sample| sample.threads);
+    row("monitor's threads", a, b)?;
+    let theirs = qemu_bytes();
+    for program in PROGRAMS {
+        let against = (program == "cofferdam-vmm").then_some(theirs).flatten();
+        row(
+            &format!("{program}, static, bytes"),
+            Some(dist.size(program)?),
+            against,
+        )?;
+    }
+    Ok(text)
+}
+
+fn ratio(ours: Option<u64>, theirs: Option<u64>) -> String {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) if theirs > 0 => {
+            let hundredths = ours.saturating_mul(100) / theirs;
+            format!("{}.{:02}", hundredths / 100, hundredths % 100)
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+/// QEMU's program file, without the libraries that it loads.
+fn qemu_bytes() -> Option<u64> {
+    let path = Path::new("/usr/bin").join(qemu::PROGRAM);
+    Some(fs::metadata(path).ok()?.len())
+}
+
+#[cfg(test)]
+mod tests;
