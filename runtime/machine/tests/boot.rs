@@ -1,5 +1,6 @@
 //! Boots the guest kernel with no disk and no init. Needs a KVM that runs stock guests and a kernel: its path in
 //! COFFERDAM_TEST_KERNEL. Elsewhere it says what is missing.
+#![expect(clippy::unwrap_used, reason = "a set-up that fails is to end the test")]
 
 use std::{
     env,
