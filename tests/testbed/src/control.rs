@@ -14,6 +14,9 @@ pub const RESULTS_TAG: &str = "results";
 /// Where the command finds that folder.
 pub const RESULTS_MOUNT: &str = "/results";
 
+/// An environment variable that is "1" in a test host: deadlines are longer there.
+pub const MARK: &str = "COFFERDAM_TESTBED";
+
 /// Name of the port that takes the command's output, when it has no terminal.
 pub const OUTPUT_PORT: &str = "output";
 

@@ -128,6 +128,7 @@ impl Order {
             .env("PATH", PATH)
             .env("HOME", "/root")
             .env("LANG", "C.UTF-8")
+            .env(control::MARK, "1")
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

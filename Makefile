@@ -1,0 +1,81 @@
+# The two commands are `make run` and `make test`; `make help` lists the rest. This file only says in which order things
+# are done: what is done is in the crates and in the scripts that it names.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check e2e bench testbed dist fmt fuzz conformance packages rust tools
+
+# A target folder that the caller chose is respected; cargo takes a relative one from the working directory.
+CARGO_TARGET_DIR ?= target
+target  := $(abspath $(CARGO_TARGET_DIR))
+export CARGO_TARGET_DIR := $(target)
+# Where rustup puts cargo, in case the shell of root has not heard of it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+dist    := $(target)/dist
+triple  := x86_64-unknown-linux-gnu
+static  := $(target)/$(triple)/release
+testbed := $(target)/debug/testbed
+stage   := tests/testbed/stage
+programs := cofferdam cofferdam-vmm cofferdam-agent testbed-init
+# How long each fuzz target runs.
+SECONDS ?= 60
+
+help: ## this list
+	@echo 'make TARGET:'
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/    \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: packages rust dist ## build everything and run a container in a microVM, saying what took how long
+	@$(stage) 'a container in a microVM' $(testbed) auto --timeout 600 -- $(CURDIR)/tests/testbed/demo $(dist)
+
+test: packages rust check-stages dist ## every check and every test, end-to-end tests last
+	@$(stage) 'end-to-end tests' env COFFERDAM_DIST=$(dist) cargo test -q -p e2e
+
+check: packages rust check-stages ## the part of `make test` that needs no VM; LONG=1 adds a round of fuzzing
+ifdef LONG
+	@$(MAKE) --no-print-directory fuzz
+endif
+
+.PHONY: check-stages
+check-stages:
+	@$(stage) 'rules of the repository' cargo test -q -p tidy
+	@$(stage) 'format' cargo fmt --all --check
+	@$(stage) 'lints' cargo clippy -q --workspace --all-targets -- -D warnings
+	@$(stage) 'unit tests' cargo test -q --workspace --exclude e2e --exclude tidy
+	@$(stage) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc -q --workspace --no-deps
+
+e2e: packages rust dist ## end-to-end tests alone; T=NAME runs those whose names hold NAME
+	@$(stage) 'end-to-end tests' env COFFERDAM_DIST=$(dist) cargo test -q -p e2e -- $(T)
+
+bench: packages rust dist ## counts, bytes and ratios of one boot, beside QEMU's microvm machine
+	@$(stage) 'measurements' env COFFERDAM_DIST=$(dist) cargo run -q -p bench
+
+testbed: packages rust tools ## a shell in the nested test host
+	@RUSTFLAGS='-C target-feature=+crt-static' \
+	    cargo build -q --release --target $(triple) -p testbed --bin testbed-init
+	@$(testbed) shell
+
+dist: packages rust tools ## programs, kernel, guest image, test image and configuration, in target/dist/
+	@$(stage) 'static programs' env RUSTFLAGS='-C target-feature=+crt-static' \
+	    LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/x86_64-linux-gnu \
+	    cargo build -q --release --target $(triple) -p cofferdam -p vmm -p agentd -p testbed $(programs:%=--bin %)
+	@$(stage) 'guest kernel, guest image, test image' tests/testbed/assemble $(static) $(target)/debug $(dist)
+
+tools:
+	@$(stage) 'tools' cargo build -q -p guest-image -p harness -p testbed --bins
+
+fmt: ## format all Rust code
+	@cargo fmt --all
+
+fuzz: ## each fuzz target for SECONDS=60
+	@if [ -x tests/fuzz/run ]; then $(stage) 'fuzzing' tests/fuzz/run $(SECONDS); \
+	    else echo 'fuzz: there is no tests/fuzz/run' >&2; exit 1; fi
+
+conformance: ## the Kubernetes conformance tests: not yet
+	@echo 'conformance: comes with the CRI server, which is not there yet' >&2; exit 1
+
+packages:
+	@tests/testbed/packages
+
+rust:
+	@tests/testbed/rust
