@@ -3,9 +3,9 @@
 /// Entries of a disk's queue: what Linux uses at depth 128 with two segments each, and enough for an NVMe drive behind it.
 pub(crate) const DISK_QUEUE_ENTRIES: u16 = 256;
 
-/// Requests that a disk serves before it looks whether it shall stop. A driver that never lets the queue run dry can't
-/// keep it from that.
-pub(crate) const DISK_REQUESTS_PER_RUN: u32 = 1024;
+/// Requests that a disk serves before it looks whether it shall stop: a driver that never lets the queue run dry can't keep it
+/// from that, and one that resets the disk does not wait long. Looking costs three system calls.
+pub(crate) const DISK_REQUESTS_PER_RUN: u32 = 64;
 
 /// Ranges in one discard or write-zeroes request, as the device's configuration says.
 pub(crate) const DISK_RANGES_PER_REQUEST: u32 = 32;

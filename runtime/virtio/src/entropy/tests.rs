@@ -43,8 +43,9 @@ fn check(asked: u32, expected: u32) {
     let (filled, rest) = bytes.split_at(usize::try_from(expected).expect("below 4 GiB"));
     assert!(rest.iter().all(|byte| *byte == 0));
     let zeroes = filled.iter().filter(|byte| **byte == 0).count();
+    // One in 256 is expected. A few bytes may well be zero; half of many can't be.
     assert!(
-        filled.len() < 64 || zeroes < filled.len() / 32,
+        filled.len() < 64 || zeroes < filled.len() / 2,
         "{zeroes} zeroes"
     );
 }
