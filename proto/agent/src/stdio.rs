@@ -5,16 +5,19 @@
 //! host → guest   Open      "CFIO" version:u8 stream:u8 id_len:u16 offset:u64 container_id '\0' exec_id
 //! guest → host   Opened    status:u8 text_len:u16 offset:u64 text
 //!
-//! stdout, stderr: guest → host  raw bytes from `offset` on; the guest shuts its sending side down at end of file
+//! stdout, stderr: guest → host  chunks, from `offset` on
 //!                 host → guest  u64 acknowledgements: every byte before this offset is safe on the host
-//! stdin:          host → guest  chunks: len:u32 then len bytes; len 0 is end of file
+//! stdin:          host → guest  chunks, from the `Opened` frame's offset on
 //!                 guest → host  u64 acknowledgements: every byte before this offset has been given to the process
+//!
+//! chunk           len:u32, at most MAX_CHUNK_BYTES, then len bytes; len 0 is the end of file
 //! ```
 //!
 //! All integers are little endian. Offsets count the bytes of the stream since the process was started. The guest keeps
 //! output until it is acknowledged, at most [`WINDOW_BYTES`]; then it stops reading from the process. A host that comes back
 //! opens the stream again at its last acknowledged offset: nothing is lost, nothing is repeated. A new connection for the same stream
-//! takes over from the old one, which the guest closes. A connection that ends without an end of file says nothing about the stream.
+//! takes over from the old one, which the guest closes. A connection that ends without an end of file says nothing about the stream:
+//! that is why the end of file is a chunk and not the end of the connection, which a killed monitor would look like.
 //!
 //! An offset that the guest no longer or not yet knows is refused. A process that closes its standard input, or ends, makes the
 //! guest close the connection of stdin and refuse a new one; an end of file on a terminal is its VEOF character (^D). A stream
@@ -31,7 +34,7 @@ pub const VERSION: u8 = 1;
 /// Output that the guest holds for a stream until the host acknowledges it, in bytes.
 pub const WINDOW_BYTES: usize = 256 * 1024;
 
-/// Largest chunk of standard input, in bytes.
+/// Largest chunk, in bytes.
 pub const MAX_CHUNK_BYTES: usize = 64 * 1024;
 
 /// Size of the part of an `Open` frame before its ids, in bytes.
@@ -87,7 +90,7 @@ pub struct Open {
     pub container_id: String,
     /// Empty for the container's first process.
     pub exec_id: String,
-    /// First byte of the stream that the host does not have yet (output), or will send (stdin).
+    /// First byte of the stream that the host does not have yet (output), or will send if it may choose (stdin).
     pub offset: u64,
 }
 

@@ -1,305 +1,407 @@
-//! One method per call of the contract. Main type: [`Agent`], cheap to clone. Deadlines come from the caller.
+//! The handle of one agent: each call of agent.proto with its deadline, and the wait for an agent that is still booting.
 
-use std::{fmt, time::Duration};
+use std::{io, time::Duration};
 
-use agent::{
-    PROTOCOL_VERSION,
-    agent::{
-        AddDeviceRequest, AddDeviceResponse, ContainerUsageRequest, ContainerUsageResponse,
-        EventsRequest, ExecProcessRequest, ExecProcessResponse, HelloRequest, HelloResponse,
-        RemoveContainerRequest, RemoveDeviceRequest, ResizeTerminalRequest, ShutdownRequest,
-        SignalProcessRequest, StartContainerRequest, StartContainerResponse, StartPodRequest,
-        StartPodResponse,
-    },
-    agent_ttrpc::AgentClient,
+use agent::{PROTOCOL_VERSION, agent as wire, agent_ttrpc::AgentClient};
+use tokio::time::{Instant, sleep, timeout};
+use ttrpc::{
+    r#async::{Client, transport::Socket},
+    context::{self, Context},
 };
-use tokio::time::{Instant, sleep, timeout_at};
-use ttrpc::{asynchronous::transport::Socket, context};
 
 use crate::{
-    connect::{Address, ConnectError},
+    Output,
+    connect::Connector,
+    deadlines::{ATTEMPT_DEADLINE, FIRST_PAUSE, LONGEST_PAUSE},
     error::AgentError,
-    events::Events,
-    limits,
-    stdio::{OutputStream, StdinStream, StdioError, Stream, StreamId},
+    events::EventStream,
+    output::OutputStream,
+    request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Usage},
+    stdin::StdinSink,
+    text::shown,
 };
 
-/// A connection to one agent.
+/// One agent that has answered Hello. Clones share its connection; dropping the last one closes it.
 #[derive(Clone)]
 pub struct Agent {
     client: AgentClient,
-    address: Address,
+    connector: Connector,
+    hello: Hello,
 }
 
-impl fmt::Debug for Agent {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Agent")
-            .field("address", &self.address)
+/// What an agent says of itself and its guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    pub agent_version: String,
+    pub kernel_release: String,
+    pub memory_bytes: u64,
+    pub processors_present: u32,
+    pub processors_online: u32,
+    /// Since the guest's boot.
+    pub ready_after: Duration,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Agent")
+            .field("connector", &self.connector)
             .finish_non_exhaustive()
     }
 }
 
-/// A call: its name for errors, the request with its deadline.
-macro_rules! call {
-    ($name:ident, $method:ident, $request:ty, $response:ty, $what:literal) => {
-        #[doc = $what]
-        ///
-        /// # Errors
-        /// As `agent.proto` says for this call, and when the agent is late or lost.
-        pub async fn $method(
-            &self,
-            request: &$request,
-            deadline: Duration,
-        ) -> Result<$response, AgentError> {
-            let answer = self
-                .client
-                .$method(context::with_duration(deadline), request)
-                .await;
-            answer.map_err(|error| AgentError::from_ttrpc(stringify!($name), deadline, error))
-        }
-    };
-}
-
 impl Agent {
-    /// Connects to an agent whose guest may still be booting, and says Hello.
+    /// Connects, and tries again until the agent answers or the deadline has passed: a guest that boots refuses, resets or loses
+    /// connections until its agent listens. An agent of another protocol fails at once.
     ///
     /// # Errors
-    /// When none answers before the deadline, or one of another protocol version does.
-    pub async fn connect(
-        address: Address,
-        deadline: Duration,
-    ) -> Result<(Self, HelloResponse), AgentError> {
+    /// [`AgentError::Deadline`] when it never answered, [`AgentError::Precondition`] when its version is not ours.
+    pub async fn connect(connector: Connector, deadline: Duration) -> Result<Self, AgentError> {
         let until = Instant::now() + deadline;
-        let mut pause = limits::FIRST_PAUSE;
-        let mut last = None;
+        let mut pause = FIRST_PAUSE;
         loop {
-            match timeout_at(until, Self::attempt(&address, deadline)).await {
-                Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(Attempt::Final(error))) => return Err(error),
-                Ok(Err(Attempt::Again(error))) => last = error.map(Box::new),
-                Err(_late) => {
-                    return Err(AgentError::Silent {
-                        waited: deadline,
-                        last,
-                    });
-                }
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .min(ATTEMPT_DEADLINE);
+            match timeout(left, Self::attempt(&connector, left)).await {
+                Ok(Ok(agent)) => return Ok(agent),
+                Ok(Err(AgentError::Lost { .. } | AgentError::Deadline { .. })) | Err(_) => {}
+                Ok(Err(refused)) => return Err(refused),
             }
+            if Instant::now() + pause >= until {
+                return Err(AgentError::Deadline {
+                    call: "connect to the agent",
+                });
+            }
+            // There is no event to wait for: the guest cannot tell us that it will listen.
             sleep(pause).await;
-            pause = (pause * 2).min(limits::LONGEST_PAUSE);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn attempt(
-        address: &Address,
-        deadline: Duration,
-    ) -> Result<(Self, HelloResponse), Attempt> {
-        let stream = address
+    async fn attempt(connector: &Connector, deadline: Duration) -> Result<Self, AgentError> {
+        const CALL: &str = "Hello";
+        let stream = connector
             .rpc()
             .await
-            .map_err(|error| Attempt::Again(Some(error)))?;
-        let client = AgentClient::new(ttrpc::asynchronous::Client::new(Socket::new(stream)));
-        let agent = Self {
-            client,
-            address: address.clone(),
-        };
-        let request = HelloRequest {
+            .map_err(|error| AgentError::lost(CALL, &error))?;
+        let client = AgentClient::new(Client::new(Socket::new(stream)));
+        let request = wire::HelloRequest {
             protocol_version: PROTOCOL_VERSION,
             ..Default::default()
         };
-        match agent.hello(&request, deadline).await {
-            Ok(hello) if hello.protocol_version == PROTOCOL_VERSION => Ok((agent, hello)),
-            Ok(hello) => Err(Attempt::Final(AgentError::Version {
-                ours: PROTOCOL_VERSION,
-                theirs: hello.protocol_version,
-            })),
-            Err(AgentError::Lost { .. }) => Err(Attempt::Again(None)),
-            Err(error) => Err(Attempt::Final(error)),
+        let answer = client
+            .hello(context_of(deadline), &request)
+            .await
+            .map_err(|error| AgentError::from_rpc(CALL, error))?;
+        if answer.protocol_version != PROTOCOL_VERSION {
+            let theirs = answer.protocol_version;
+            let message =
+                format!("the agent speaks protocol {theirs}, this host {PROTOCOL_VERSION}");
+            return Err(AgentError::Precondition { message });
         }
+        let hello = Hello {
+            agent_version: shown(&answer.agent_version),
+            kernel_release: shown(&answer.kernel_release),
+            memory_bytes: answer.memory_bytes,
+            processors_present: answer.processors_present,
+            processors_online: answer.processors_online,
+            ready_after: Duration::from_micros(answer.ready_at_us),
+        };
+        Ok(Self {
+            client,
+            connector: connector.clone(),
+            hello,
+        })
     }
 
-    call!(
-        Hello,
-        hello,
-        HelloRequest,
-        HelloResponse,
-        "The versions of both sides, and what the guest is."
-    );
-    call!(
-        StartPod,
-        start_pod,
-        StartPodRequest,
-        StartPodResponse,
-        "Makes the guest into a pod."
-    );
-    call!(
-        AddDevice,
-        add_device,
-        AddDeviceRequest,
-        AddDeviceResponse,
-        "Waits for a device on the bus."
-    );
-    call!(
-        StartContainer,
-        start_container,
-        StartContainerRequest,
-        StartContainerResponse,
-        "Starts a container."
-    );
-    call!(
-        ExecProcess,
-        exec_process,
-        ExecProcessRequest,
-        ExecProcessResponse,
-        "Starts one more process."
-    );
-    call!(
-        ContainerUsage,
-        container_usage,
-        ContainerUsageRequest,
-        ContainerUsageResponse,
-        "What a container uses."
-    );
+    /// What it said when it was connected.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
 
-    /// Lets go of a device, so that it can be taken off the bus.
+    /// The pid of the first container's process in the guest, when the pod has one.
     ///
     /// # Errors
-    /// As `agent.proto` says for this call, and when the agent is late or lost.
+    /// As agent.proto says.
+    pub async fn start_pod(
+        &self,
+        pod: PodStart,
+        deadline: Duration,
+    ) -> Result<Option<u32>, AgentError> {
+        let request = wire::StartPodRequest::from(pod);
+        let call = self.client.start_pod(context_of(deadline), &request);
+        let answer = within("StartPod", deadline, call).await?;
+        Ok(answer.container.as_ref().map(|container| container.pid))
+    }
+
+    /// The block device, when the device is a disk. The guest waits for it for `deadline`; the call a little longer.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn add_device(
+        &self,
+        pci_address: &str,
+        deadline: Duration,
+    ) -> Result<Option<String>, AgentError> {
+        let request = wire::AddDeviceRequest {
+            pci_address: pci_address.to_owned(),
+            timeout_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            ..Default::default()
+        };
+        let deadline = deadline.saturating_add(ATTEMPT_DEADLINE);
+        let call = self.client.add_device(context_of(deadline), &request);
+        let answer = within("AddDevice", deadline, call).await?;
+        Ok((!answer.block_device.is_empty()).then(|| shown(&answer.block_device)))
+    }
+
+    /// When it has answered, the device may be taken away.
+    ///
+    /// # Errors
+    /// As agent.proto says.
     pub async fn remove_device(
         &self,
         pci_address: &str,
         deadline: Duration,
     ) -> Result<(), AgentError> {
-        let request = RemoveDeviceRequest {
-            pci_address: pci_address.to_owned(),
+        let pci_address = pci_address.to_owned();
+        let request = wire::RemoveDeviceRequest {
+            pci_address,
             ..Default::default()
         };
-        let answer = self
-            .client
-            .remove_device(context::with_duration(deadline), &request)
-            .await;
-        answer
-            .map(drop)
-            .map_err(|error| AgentError::from_ttrpc("RemoveDevice", deadline, error))
+        let call = self.client.remove_device(context_of(deadline), &request);
+        within("RemoveDevice", deadline, call).await.map(|_done| ())
     }
 
-    /// Sends a signal.
+    /// The process's pid in the guest, once it has been executed.
     ///
     /// # Errors
-    /// As `agent.proto` says for this call, and when the agent is late or lost.
+    /// As agent.proto says: a missing command is [`AgentError::NotFound`].
+    pub async fn start_container(
+        &self,
+        container: ContainerStart,
+        deadline: Duration,
+    ) -> Result<u32, AgentError> {
+        let request = wire::StartContainerRequest::from(container);
+        let call = self.client.start_container(context_of(deadline), &request);
+        within("StartContainer", deadline, call)
+            .await
+            .map(|answer| answer.pid)
+    }
+
+    /// The process's pid in the guest, once it has been executed.
+    ///
+    /// # Errors
+    /// As agent.proto says: a missing command is [`AgentError::NotFound`].
+    pub async fn exec_process(
+        &self,
+        exec: ProcessExec,
+        deadline: Duration,
+    ) -> Result<u32, AgentError> {
+        let request = wire::ExecProcessRequest::from(exec);
+        let call = self.client.exec_process(context_of(deadline), &request);
+        within("ExecProcess", deadline, call)
+            .await
+            .map(|answer| answer.pid)
+    }
+
+    /// To one process.
+    ///
+    /// # Errors
+    /// As agent.proto says.
     pub async fn signal_process(
         &self,
-        request: &SignalProcessRequest,
+        process: &ProcessRef,
+        signal: u32,
         deadline: Duration,
     ) -> Result<(), AgentError> {
-        let answer = self
-            .client
-            .signal_process(context::with_duration(deadline), request)
-            .await;
-        answer
-            .map(drop)
-            .map_err(|error| AgentError::from_ttrpc("SignalProcess", deadline, error))
+        self.signal(process.clone(), signal, false, deadline).await
     }
 
-    /// Sets the size of a terminal's window.
+    /// To every process of the container.
     ///
     /// # Errors
-    /// As `agent.proto` says for this call, and when the agent is late or lost.
+    /// As agent.proto says.
+    pub async fn signal_container(
+        &self,
+        container_id: &str,
+        signal: u32,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let container_id = container_id.to_owned();
+        let process = ProcessRef {
+            container_id,
+            exec_id: String::new(),
+        };
+        self.signal(process, signal, true, deadline).await
+    }
+
+    async fn signal(
+        &self,
+        process: ProcessRef,
+        signal: u32,
+        all: bool,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let ProcessRef {
+            container_id,
+            exec_id,
+        } = process;
+        let request = wire::SignalProcessRequest {
+            container_id,
+            exec_id,
+            signal,
+            all,
+            ..Default::default()
+        };
+        let call = self.client.signal_process(context_of(deadline), &request);
+        within("SignalProcess", deadline, call)
+            .await
+            .map(|_done| ())
+    }
+
+    /// Columns, then rows.
+    ///
+    /// # Errors
+    /// As agent.proto says.
     pub async fn resize_terminal(
         &self,
-        request: &ResizeTerminalRequest,
+        process: &ProcessRef,
+        (columns, rows): (u32, u32),
         deadline: Duration,
     ) -> Result<(), AgentError> {
-        let answer = self
-            .client
-            .resize_terminal(context::with_duration(deadline), request)
-            .await;
-        answer
-            .map(drop)
-            .map_err(|error| AgentError::from_ttrpc("ResizeTerminal", deadline, error))
+        let ProcessRef {
+            container_id,
+            exec_id,
+        } = process.clone();
+        let request = wire::ResizeTerminalRequest {
+            container_id,
+            exec_id,
+            columns,
+            rows,
+            ..Default::default()
+        };
+        let call = self.client.resize_terminal(context_of(deadline), &request);
+        within("ResizeTerminal", deadline, call)
+            .await
+            .map(|_done| ())
     }
 
-    /// Removes a container and what is left of it.
+    /// Idempotent.
     ///
     /// # Errors
-    /// As `agent.proto` says for this call, and when the agent is late or lost.
+    /// As agent.proto says.
     pub async fn remove_container(
         &self,
         container_id: &str,
         deadline: Duration,
     ) -> Result<(), AgentError> {
-        let request = RemoveContainerRequest {
-            container_id: container_id.to_owned(),
+        let container_id = container_id.to_owned();
+        let request = wire::RemoveContainerRequest {
+            container_id,
             ..Default::default()
         };
-        let answer = self
-            .client
-            .remove_container(context::with_duration(deadline), &request)
-            .await;
-        answer
-            .map(drop)
-            .map_err(|error| AgentError::from_ttrpc("RemoveContainer", deadline, error))
+        let call = self.client.remove_container(context_of(deadline), &request);
+        within("RemoveContainer", deadline, call)
+            .await
+            .map(|_done| ())
     }
 
-    /// Powers the guest off. The answer may be lost with it.
+    /// What the container uses now.
     ///
     /// # Errors
-    /// As `agent.proto` says for this call, and when the agent is late or lost.
-    pub async fn shutdown(&self, deadline: Duration) -> Result<(), AgentError> {
-        let request = ShutdownRequest::new();
-        let answer = self
-            .client
-            .shutdown(context::with_duration(deadline), &request)
-            .await;
-        answer
-            .map(drop)
-            .map_err(|error| AgentError::from_ttrpc("Shutdown", deadline, error))
+    /// As agent.proto says.
+    pub async fn container_usage(
+        &self,
+        container_id: &str,
+        deadline: Duration,
+    ) -> Result<Usage, AgentError> {
+        let container_id = container_id.to_owned();
+        let request = wire::ContainerUsageRequest {
+            container_id,
+            ..Default::default()
+        };
+        let call = self.client.container_usage(context_of(deadline), &request);
+        within("ContainerUsage", deadline, call)
+            .await
+            .map(Usage::from)
     }
 
-    /// The event stream, from the first event after `after`.
+    /// The agent's events after that number. A caller that lost the stream subscribes again with the last number it has handled.
     ///
     /// # Errors
-    /// When the agent is lost.
-    pub async fn events(&self, after: u64) -> Result<Events, AgentError> {
-        let request = EventsRequest {
+    /// When the agent is gone.
+    pub async fn events(&self, after: u64) -> Result<EventStream, AgentError> {
+        let request = wire::EventsRequest {
             after,
             ..Default::default()
         };
-        // No deadline: the stream lives as long as the connection.
-        let stream = self
+        let receiver = self
             .client
-            .events(context::Context::default(), &request)
-            .await;
-        let stream =
-            stream.map_err(|error| AgentError::from_ttrpc("Events", Duration::ZERO, error))?;
-        Ok(Events::read(stream))
+            .events(Context::default(), &request)
+            .await
+            .map_err(|error| AgentError::from_rpc("Events", error))?;
+        Ok(EventStream::start(receiver))
     }
 
-    /// Opens standard output or error, from `offset` on.
+    /// Kills all containers and powers the guest off. An agent that is gone before its answer has done what was asked.
     ///
     /// # Errors
-    /// When the process has no such stream, or the agent is lost.
+    /// When it did not answer in time, or could not kill.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), AgentError> {
+        let request = wire::ShutdownRequest::default();
+        let call = self.client.shutdown(context_of(deadline), &request);
+        match within("Shutdown", deadline, call).await {
+            Ok(_) | Err(AgentError::Lost { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A process's output from `offset` on.
+    ///
+    /// # Errors
+    /// [`AgentError::NotFound`] when the agent refuses, with its reason.
     pub async fn open_output(
         &self,
-        id: &StreamId,
-        stream: Stream,
+        process: &ProcessRef,
+        output: Output,
         offset: u64,
-    ) -> Result<OutputStream, StdioError> {
-        OutputStream::open(&self.address, id, stream, offset).await
+    ) -> Result<OutputStream, AgentError> {
+        OutputStream::open(&self.connector, process, output, offset).await
     }
 
-    /// Opens standard input.
+    /// A process's standard input; `offset` is the first byte that the caller would send. [`StdinSink::offset`] says which one the
+    /// agent wants, never a later one.
     ///
     /// # Errors
-    /// When the process has none, or the agent is lost.
-    pub async fn open_stdin(&self, id: &StreamId, offset: u64) -> Result<StdinStream, StdioError> {
-        StdinStream::open(&self.address, id, offset).await
+    /// [`AgentError::NotFound`] when the agent refuses, with its reason.
+    pub async fn open_stdin(
+        &self,
+        process: &ProcessRef,
+        offset: u64,
+    ) -> Result<StdinSink, AgentError> {
+        StdinSink::open(&self.connector, process, offset).await
     }
 }
 
-/// One attempt to reach a booting guest.
-enum Attempt {
-    /// Not yet.
-    Again(Option<ConnectError>),
-    /// Never.
-    Final(AgentError),
+/// Also tells the guest when nobody will wait any more.
+fn context_of(deadline: Duration) -> Context {
+    context::with_timeout(i64::try_from(deadline.as_nanos()).unwrap_or(i64::MAX))
+}
+
+async fn within<Answer>(
+    call: &'static str,
+    deadline: Duration,
+    answer: impl Future<Output = ttrpc::Result<Answer>>,
+) -> Result<Answer, AgentError> {
+    match timeout(deadline, answer).await {
+        Ok(answer) => answer.map_err(|error| AgentError::from_rpc(call, error)),
+        Err(_elapsed) => Err(AgentError::Deadline { call }),
+    }
+}
+
+/// For the places where only a reason is known.
+pub(crate) fn lost(call: &'static str) -> impl Fn(io::Error) -> AgentError {
+    move |error| AgentError::lost(call, &error)
 }

@@ -1,107 +1,69 @@
-//! What a call to the agent can come to. Main type: [`AgentError`]. The agent's sentences are passed on cut and without control
-//! characters: they come from a guest.
+//! What a call to an agent can fail with, in the few kinds that callers branch on.
 
-use std::time::Duration;
+use std::io;
 
-use thiserror::Error;
+use ttrpc::{Code, Error as TtrpcError};
 
-use crate::{connect::ConnectError, limits};
+use crate::text::shown;
 
-/// Why a call failed.
-#[derive(Debug, Error)]
+/// A call or stream that failed. Texts of the guest are escaped and cut.
+#[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// There is no such thing in the guest.
-    #[error("{0}")]
-    NotFound(String),
-    /// It is there, but not in a state for this.
-    #[error("{0}")]
-    Precondition(String),
-    /// The request can never work.
-    #[error("{0}")]
-    Invalid(String),
+    /// No such container, process, command or device.
+    #[error("{message}")]
+    NotFound { message: String },
     /// The id is taken.
-    #[error("{0}")]
-    Exists(String),
+    #[error("{message}")]
+    AlreadyExists { message: String },
+    /// Right request, wrong moment, or a command that may not be executed.
+    #[error("{message}")]
+    Precondition { message: String },
+    /// No state of the guest could serve it.
+    #[error("{message}")]
+    Invalid { message: String },
+    /// The wait ran out, here or in the guest. The call may still have been carried out.
+    #[error("{call}: no answer in time")]
+    Deadline { call: &'static str },
+    /// The connection has ended: the guest, its monitor or the agent is gone, or breaks the protocol.
+    #[error("{call}: the agent is gone: {reason}")]
+    Lost { call: &'static str, reason: String },
     /// An attempt in the guest failed.
-    #[error("{0}")]
-    Failed(String),
-    /// No answer in time.
-    #[error("the agent did not answer {call} in {} s", waited.as_secs())]
-    Late {
-        /// The call.
-        call: &'static str,
-        /// How long this side waited.
-        waited: Duration,
-    },
-    /// The connection ended, or carried something that is no answer.
-    #[error("the connection to the agent ended during {call}: {reason}")]
-    Lost {
-        /// The call.
-        call: &'static str,
-        /// What the transport said.
-        reason: String,
-    },
-    /// The guest booted, or not, but nobody answered.
-    #[error("no agent answered in {} s", waited.as_secs())]
-    Silent {
-        /// How long this side waited.
-        waited: Duration,
-        /// The last attempt.
-        #[source]
-        last: Option<Box<ConnectError>>,
-    },
-    /// The two sides speak different versions.
-    #[error(
-        "the agent speaks protocol version {theirs}, this program {ours}: use a guest image of this release"
-    )]
-    Version {
-        /// Ours.
-        ours: u32,
-        /// The agent's.
-        theirs: u32,
-    },
+    #[error("{message}")]
+    Other { message: String },
 }
 
 impl AgentError {
-    pub(crate) fn from_ttrpc(call: &'static str, waited: Duration, error: ttrpc::Error) -> Self {
-        use ttrpc::Code;
-        let status = match error {
-            ttrpc::Error::RpcStatus(status) => status,
-            other => {
-                return Self::Lost {
-                    call,
-                    reason: shown(&other.to_string()),
-                };
+    pub(crate) fn from_rpc(call: &'static str, error: TtrpcError) -> Self {
+        match error {
+            TtrpcError::RpcStatus(status) => {
+                let message = shown(status.message());
+                match status.code() {
+                    Code::NOT_FOUND => Self::NotFound { message },
+                    Code::ALREADY_EXISTS => Self::AlreadyExists { message },
+                    Code::FAILED_PRECONDITION => Self::Precondition { message },
+                    Code::INVALID_ARGUMENT => Self::Invalid { message },
+                    Code::DEADLINE_EXCEEDED => Self::Deadline { call },
+                    _ => Self::Other { message },
+                }
             }
-        };
-        let sentence = shown(status.message());
-        match status.code() {
-            Code::NOT_FOUND => Self::NotFound(sentence),
-            Code::FAILED_PRECONDITION => Self::Precondition(sentence),
-            Code::INVALID_ARGUMENT => Self::Invalid(sentence),
-            Code::ALREADY_EXISTS => Self::Exists(sentence),
-            // ttrpc makes this status itself when the call's time is over.
-            Code::DEADLINE_EXCEEDED => Self::Late { call, waited },
-            _ => Self::Failed(sentence),
+            other => Self::Lost {
+                call,
+                reason: shown(&other.to_string()),
+            },
+        }
+    }
+
+    pub(crate) fn lost(call: &'static str, error: &io::Error) -> Self {
+        Self::Lost {
+            call,
+            reason: error.to_string(),
+        }
+    }
+
+    pub(crate) fn broken(call: &'static str, reason: impl Into<String>) -> Self {
+        Self::Lost {
+            call,
+            reason: reason.into(),
         }
     }
 }
-
-/// A guest's sentence, safe to show.
-pub(crate) fn shown(sentence: &str) -> String {
-    let safe = |letter: char| {
-        if letter.is_control() {
-            '\u{fffd}'
-        } else {
-            letter
-        }
-    };
-    sentence
-        .chars()
-        .take(limits::SENTENCE_CHARS)
-        .map(safe)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,18 +1,32 @@
-//! Typed calls and streams to one agent. Main type: [`Agent`]. Below: `agent`, the contract. Above: `pod`.
+//! Typed calls and streams to one agent: what agent.proto and the stdio frames say, as Rust. Above: `pod`. Its main types are
+//! [`Agent`] for calls and events, [`OutputStream`] and [`StdinSink`] for what a process prints and reads.
 //!
-//! Every byte from the guest is taken as hostile: ttrpc refuses messages over 4 MiB, stdio frames have limits of their own,
-//! sentences are cut and shown without control characters.
+//! Everything that comes from an agent comes from a guest and is checked here: messages by ttrpc's limit of 4 MiB, texts by
+//! `text`, stream frames by the `agent` crate, and every queue and wait is bounded.
 
 mod call;
 mod connect;
+mod deadlines;
 mod error;
 mod events;
-mod limits;
-mod stdio;
+mod output;
+mod request;
+mod stdin;
+mod text;
 
-pub use agent::{PROTOCOL_VERSION, agent as messages};
-pub use call::Agent;
-pub use connect::{Address, ConnectError};
+pub use call::{Agent, Hello};
+pub use connect::Connector;
 pub use error::AgentError;
-pub use events::Events;
-pub use stdio::{OutputStream, StdinStream, StdioError, Stream, StreamId};
+pub use events::{Event, EventStream, ProcessEnd};
+pub use output::OutputStream;
+pub use request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Root, Stdio, Usage};
+pub use stdin::StdinSink;
+
+/// Which of a process's streams of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// Standard output, or all output of a terminal.
+    Stdout,
+    /// Standard error; there is none with a terminal.
+    Stderr,
+}

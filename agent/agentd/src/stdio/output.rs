@@ -1,9 +1,9 @@
 //! One stream of output, from a process to the host: reads as long as the window has room, sends what the host has not been sent,
 //! forgets what the host acknowledges. Its main type is [`Output`]; the task lives until the container is removed.
 
-use std::io::{self, Read};
+use std::io::{self, IoSlice, Read};
 
-use agent::stdio::Opened;
+use agent::stdio::{MAX_CHUNK_BYTES, Opened};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
     sync::mpsc,
@@ -14,6 +14,9 @@ use crate::deadlines::CONNECTIONS_PER_STREAM;
 
 /// Read from the process at once; a pipe holds as much.
 const READ_BYTES: usize = 64 * 1024;
+
+/// The length before a chunk.
+const HEADER_BYTES: usize = 4;
 
 /// One stream of output.
 struct Output {
@@ -28,7 +31,11 @@ struct Reader {
     host: Host,
     /// Offset behind the last byte sent to it.
     sent: u64,
-    /// The end of file has been sent.
+    /// The length of the chunk that is being sent.
+    header: [u8; HEADER_BYTES],
+    header_left: usize,
+    chunk_left: usize,
+    /// The chunk that says end of file has been begun.
     finished: bool,
     /// An acknowledgement that is still arriving.
     acknowledgement: [u8; 8],
@@ -67,7 +74,6 @@ impl Output {
                 Happened::Sent(sent) => self.sent(sent),
                 Happened::Arrived(count) => self.arrived(count.unwrap_or(0)),
             }
-            self.finish().await;
         }
     }
 
@@ -78,45 +84,37 @@ impl Output {
             host,
         } = self;
         let may_read = source.is_some() && window.room() > 0;
-        let unsent = host
-            .as_ref()
-            .map(|reader| window.from(reader.sent))
-            .unwrap_or_default();
-        let may_send = !unsent.is_empty();
-        let connected = host.is_some();
-        let (mut reading, mut writing) = match host {
-            Some(reader) => {
-                let rest = reader
-                    .acknowledgement
-                    .get_mut(reader.arrived..)
-                    .unwrap_or_default();
-                (
-                    Some((&mut reader.host.reader, rest)),
-                    Some(&mut reader.host.writer),
-                )
+        let ended = source.is_none();
+        let connected = connections.recv();
+        let readable = async {
+            match source {
+                Some(source) if may_read => source.readable().await.map(|_guard| ()),
+                _ => std::future::pending().await,
             }
-            None => (None, None),
         };
+        let Some(reader) = host else {
+            return tokio::select! {
+                connection = connected => connection.map_or(Happened::Removed, Happened::Connected),
+                readable = readable => Happened::Readable(readable),
+            };
+        };
+        reader.begin_chunk(window, ended);
+        let (header, payload) = (reader.unsent_header(), window.from(reader.sent));
+        let payload = payload
+            .get(..reader.chunk_left.min(payload.len()))
+            .unwrap_or_default();
+        let may_send = !header.is_empty() || !payload.is_empty();
+        let parts = [IoSlice::new(&header), IoSlice::new(payload)];
+        let rest = reader
+            .acknowledgement
+            .get_mut(reader.arrived..)
+            .unwrap_or_default();
+        let Host { reader, writer } = &mut reader.host;
         tokio::select! {
-            connection = connections.recv() => connection.map_or(Happened::Removed, Happened::Connected),
-            count = async {
-                match &mut reading {
-                    Some((reader, rest)) => reader.read(rest).await,
-                    None => std::future::pending().await,
-                }
-            }, if connected => Happened::Arrived(count),
-            count = async {
-                match &mut writing {
-                    Some(writer) => writer.write(unsent).await,
-                    None => std::future::pending().await,
-                }
-            }, if may_send => Happened::Sent(count),
-            readable = async {
-                match source {
-                    Some(source) => source.readable().await.map(|_guard| ()),
-                    None => std::future::pending().await,
-                }
-            }, if may_read => Happened::Readable(readable),
+            connection = connected => connection.map_or(Happened::Removed, Happened::Connected),
+            readable = readable => Happened::Readable(readable),
+            count = reader.read(rest) => Happened::Arrived(count),
+            count = writer.write_vectored(&parts), if may_send => Happened::Sent(count),
         }
     }
 
@@ -124,19 +122,20 @@ impl Output {
     async fn connect(&mut self, connection: Connection) {
         let offset = connection.offset;
         let opened = if self.window.acknowledge(offset) {
+            self.host = None;
             Opened::Ready { offset }
         } else {
             let (start, end) = (self.window.start(), self.window.end());
             let reason = format!("offset {offset} is outside of what is held: {start} to {end}");
             Opened::Refused { reason }
         };
-        if matches!(opened, Opened::Ready { .. }) {
-            self.host = None;
-        }
         if let Some(host) = Host::welcome(connection, opened).await {
             self.host = Some(Reader {
                 host,
                 sent: offset,
+                header: [0; HEADER_BYTES],
+                header_left: 0,
+                chunk_left: 0,
                 finished: false,
                 acknowledgement: [0; 8],
                 arrived: 0,
@@ -165,9 +164,7 @@ impl Output {
 
     fn sent(&mut self, sent: io::Result<usize>) {
         match (sent, &mut self.host) {
-            (Ok(count), Some(reader)) if count > 0 => {
-                reader.sent += u64::try_from(count).unwrap_or(0);
-            }
+            (Ok(count), Some(reader)) if count > 0 => reader.count(count),
             _ => self.host = None,
         }
     }
@@ -189,16 +186,37 @@ impl Output {
             self.host = None;
         }
     }
+}
 
-    /// Tells the host, once, that nothing follows.
-    async fn finish(&mut self) {
-        let Some(reader) = &mut self.host else { return };
-        if self.source.is_some() || reader.finished || reader.sent != self.window.end() {
+impl Reader {
+    /// When the last chunk has been sent and something follows: that something's length.
+    fn begin_chunk(&mut self, window: &Window, ended: bool) {
+        if self.header_left > 0 || self.chunk_left > 0 || self.finished {
             return;
         }
-        reader.finished = true;
-        if reader.host.writer.shutdown().await.is_err() {
-            self.host = None;
+        let unsent = window.from(self.sent).len().min(MAX_CHUNK_BYTES);
+        if unsent == 0 && !ended {
+            return;
         }
+        self.header = u32::try_from(unsent).unwrap_or(0).to_le_bytes();
+        self.header_left = HEADER_BYTES;
+        self.chunk_left = unsent;
+        self.finished = unsent == 0;
+    }
+
+    fn unsent_header(&self) -> Vec<u8> {
+        self.header
+            .get(HEADER_BYTES - self.header_left..)
+            .unwrap_or_default()
+            .to_vec()
+    }
+
+    /// The window holds what is sent until it is acknowledged, so `chunk_left` bytes are always there to send.
+    fn count(&mut self, sent: usize) {
+        let of_header = sent.min(self.header_left);
+        let of_chunk = (sent - of_header).min(self.chunk_left);
+        self.header_left -= of_header;
+        self.chunk_left -= of_chunk;
+        self.sent += u64::try_from(of_chunk).unwrap_or(0);
     }
 }

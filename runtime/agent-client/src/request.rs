@@ -1,0 +1,149 @@
+//! What a caller asks for, in plain types, and its form on the wire.
+
+use std::collections::BTreeMap;
+
+use agent::agent as wire;
+
+/// Names one process of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessRef {
+    pub container_id: String,
+    /// Empty for the container's first process.
+    pub exec_id: String,
+}
+
+/// What the guest is to become.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodStart {
+    pub pod_id: String,
+    /// Empty leaves the guest's.
+    pub hostname: String,
+    /// Name with dots to value.
+    pub sysctls: BTreeMap<String, String>,
+    /// To have online; 0 leaves them.
+    pub processors: u32,
+    /// Nanoseconds since 1970-01-01 UTC; 0 leaves the guest's clock.
+    pub wall_clock_ns: i64,
+    /// Started in the same call.
+    pub container: Option<ContainerStart>,
+}
+
+/// A container to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerStart {
+    pub container_id: String,
+    pub root: Root,
+    /// At most this many bytes may be written, into the guest's memory; 0 makes the root read-only.
+    pub writable_bytes: u64,
+    /// The OCI runtime specification as JSON, at most 1 MiB.
+    pub oci_spec: Vec<u8>,
+    pub stdio: Stdio,
+}
+
+/// What is below a container's writable layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// The EROFS on the disk at this PCI address of the guest.
+    Disk { pci_address: String },
+    /// A directory; only for an agent on a host.
+    Directory { path: String },
+}
+
+/// The streams of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stdio {
+    pub stdin: bool,
+    /// Columns and rows; 0 leaves the kernel's.
+    pub terminal: Option<(u32, u32)>,
+}
+
+/// One more process to start in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessExec {
+    /// The exec id must not be empty.
+    pub process: ProcessRef,
+    /// The OCI `process` object as JSON, at most 1 MiB.
+    pub oci_process: Vec<u8>,
+    pub stdio: Stdio,
+}
+
+/// What a container uses now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub memory_bytes: u64,
+    pub memory_peak_bytes: u64,
+    pub cpu_us: u64,
+    pub pids: u64,
+    pub oom_kills: u64,
+}
+
+impl From<PodStart> for wire::StartPodRequest {
+    fn from(pod: PodStart) -> Self {
+        Self {
+            pod_id: pod.pod_id,
+            hostname: pod.hostname,
+            sysctls: pod.sysctls.into_iter().collect(),
+            processors: pod.processors,
+            wall_clock_ns: pod.wall_clock_ns,
+            container: pod.container.map(wire::StartContainerRequest::from).into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<ContainerStart> for wire::StartContainerRequest {
+    fn from(container: ContainerStart) -> Self {
+        let mut root = wire::RootFileSystem {
+            writable_bytes: container.writable_bytes,
+            ..wire::RootFileSystem::default()
+        };
+        match container.root {
+            Root::Disk { pci_address } => root.image_pci_address = pci_address,
+            Root::Directory { path } => root.directory = path,
+        }
+        Self {
+            container_id: container.container_id,
+            root: Some(root).into(),
+            oci_spec: container.oci_spec,
+            stdio: Some(container.stdio.into()).into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Stdio> for wire::Stdio {
+    fn from(stdio: Stdio) -> Self {
+        let (columns, rows) = stdio.terminal.unwrap_or_default();
+        Self {
+            stdin: stdio.stdin,
+            terminal: stdio.terminal.is_some(),
+            columns,
+            rows,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<ProcessExec> for wire::ExecProcessRequest {
+    fn from(exec: ProcessExec) -> Self {
+        Self {
+            container_id: exec.process.container_id,
+            exec_id: exec.process.exec_id,
+            oci_process: exec.oci_process,
+            stdio: Some(exec.stdio.into()).into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<wire::ContainerUsageResponse> for Usage {
+    fn from(usage: wire::ContainerUsageResponse) -> Self {
+        Self {
+            memory_bytes: usage.memory_bytes,
+            memory_peak_bytes: usage.memory_peak_bytes,
+            cpu_us: usage.cpu_us,
+            pids: usage.pids,
+            oom_kills: usage.oom_kills,
+        }
+    }
+}
