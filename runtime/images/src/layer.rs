@@ -6,11 +6,13 @@
 
 pub(crate) mod blob;
 pub(crate) mod build;
+mod check;
 mod convert;
 mod sparse;
 mod tar;
 pub(crate) mod unpack;
 
+pub use check::{CheckError, check_layer};
 pub(crate) use convert::{LayerStream, convert};
 pub(crate) use tar::{EntryKind, Skip, TarReader};
 pub use unpack::Packing;

@@ -22,7 +22,7 @@ mod tree;
 
 pub use digest::{Digest, DigestError};
 pub use erofs::ErofsError;
-pub use layer::{EntryProblem, LayerError, LayerLimits, Packing};
+pub use layer::{CheckError, EntryProblem, LayerError, LayerLimits, Packing, check_layer};
 pub use reference::{Reference, ReferenceError};
 pub use source::SourceError;
 pub use store::{Image, Progress, Removed, Rootfs, Segment, Store, StoreError};

@@ -3,7 +3,6 @@
 //! The bytes of an image come from strangers. Each limit is checked before anything is allocated
 //! from the number it guards, and each is far above what images in use need.
 
-const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -52,7 +51,7 @@ pub const XATTR_NAME_BYTES: usize = 255;
 /// Longest attribute value: EROFS counts it in 16 bits (Linux's `XATTR_SIZE_MAX` is one more).
 pub const XATTR_VALUE_BYTES: usize = 65_535;
 /// All attributes of one file: EROFS counts them in 16 bits of 4-byte words.
-pub const XATTR_TOTAL_BYTES: usize = 128 * KIB as usize;
+pub const XATTR_TOTAL_BYTES: usize = 128 << 10;
 
 /// Memory that a zstd frame may ask of its reader, as a power of two (128 MiB, zstd's own default).
 pub const ZSTD_WINDOW_LOG: u32 = 27;

@@ -58,21 +58,15 @@ impl Merged {
             self.describe(here, layer.node(from), upper);
             for (name, child) in &upper.entries {
                 let node = layer.node(*child);
-                match &node.content {
-                    Content::Whiteout => {
-                        self.entries_mut(here).remove(name);
-                    }
-                    Content::Directory(_) => {
-                        let below = self.directory_at(here, name);
-                        pending.push((below, *child));
-                    }
-                    _ => {
-                        let id = *copies
-                            .entry(*child)
-                            .or_insert_with(|| self.tree.add(in_segment(node, segment)));
-                        self.entries_mut(here).insert(name.clone(), id);
-                    }
-                }
+                let mut copy = || self.tree.add(in_segment(node, segment));
+                let id = match &node.content {
+                    Content::Whiteout => None,
+                    Content::Directory(_) => Some(self.directory_at(here, name)),
+                    _ => Some(*copies.entry(*child).or_insert_with(&mut copy)),
+                };
+                self.set(here, name, id);
+                let directory = id.filter(|id| self.tree.directory(*id).is_some());
+                pending.extend(directory.map(|id| (id, *child)));
             }
         }
     }
@@ -131,6 +125,14 @@ impl Merged {
         }
     }
 
+    fn set(&mut self, parent: NodeId, name: &[u8], id: Option<NodeId>) {
+        let entries = self.entries_mut(parent);
+        match id {
+            Some(id) => entries.insert(name.into(), id),
+            None => entries.remove(name),
+        };
+    }
+
     fn entries_mut(&mut self, id: NodeId) -> &mut std::collections::BTreeMap<Box<[u8]>, NodeId> {
         // Only directories' ids are ever passed in.
         &mut self
@@ -148,7 +150,7 @@ impl Merged {
         layers: &[LayerBlob],
     ) -> Result<Vec<LayerBlob>, ErofsError> {
         let mut segments: Vec<LayerBlob> = Vec::new();
-        let mut numbers: HashMap<u16, u16> = HashMap::new();
+        let mut numbers = HashMap::new();
         for id in &plan.order {
             let Content::Regular(data) = &mut self.tree.node_mut(*id).content else {
                 continue;
@@ -160,25 +162,16 @@ impl Merged {
             if !has_blocks {
                 continue;
             }
-            let number = match numbers.get(&data.segment) {
-                Some(number) => *number,
-                None => {
-                    let blob = layers.get(usize::from(data.segment));
-                    let blob = *blob.ok_or(ErofsError::Damaged {
-                        what: "data of no layer",
-                        nid: 0,
-                    })?;
-                    let place = segments.iter().position(|segment| *segment == blob);
-                    let place = place.unwrap_or(segments.len());
-                    if place == segments.len() {
-                        segments.push(blob);
-                    }
-                    let number = u16::try_from(place).unwrap_or(u16::MAX);
-                    numbers.insert(data.segment, number);
-                    number
-                }
+            let missing = ErofsError::Damaged {
+                what: "data of no layer",
+                nid: 0,
             };
-            data.segment = number;
+            let blob = *layers.get(usize::from(data.segment)).ok_or(missing)?;
+            let number = *numbers.entry(blob.diff_id).or_insert_with(|| {
+                segments.push(blob);
+                segments.len() - 1
+            });
+            data.segment = u16::try_from(number).unwrap_or(u16::MAX);
         }
         Ok(segments)
     }

@@ -210,9 +210,17 @@ pub(crate) struct SourceLayer {
 struct Found {
     manifest: Option<Digest>,
     config_bytes: Vec<u8>,
-    /// Member, promise and label of each layer, bottom first.
-    layers: Vec<(String, Option<(Digest, u64)>, Option<Packing>)>,
+    /// Bottom first.
+    layers: Vec<FoundLayer>,
     names: Vec<Reference>,
+}
+
+/// A layer as its manifest describes it.
+#[derive(Debug)]
+struct FoundLayer {
+    member: String,
+    promised: Option<(Digest, u64)>,
+    label: Option<Packing>,
 }
 
 /// Opens a folder or an archive and reads the image in it; `name` chooses among several.
@@ -255,7 +263,12 @@ fn complete(members: Members, found: Found) -> Result<SourceImage, SourceError> 
         return Err(SourceError::LayerCount { layers, diff_ids });
     }
     let layers = found.layers.into_iter().zip(diff_ids);
-    let layers = layers.map(|((member, promised, label), diff_id)| {
+    let layers = layers.map(|(layer, diff_id)| {
+        let FoundLayer {
+            member,
+            promised,
+            label,
+        } = layer;
         let what = || "the image configuration".to_owned();
         let diff_id = diff_id.parse();
         let diff_id = diff_id.map_err(|source| SourceError::BadDigest {

@@ -105,13 +105,13 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: SourceError,
+        source: Box<SourceError>,
     },
     /// The name given is pinned to another digest.
     #[error("the name {name} is pinned to another image than the one in the archive, {digest}")]
     Pinned {
         /// The name.
-        name: Reference,
+        name: Box<Reference>,
         /// Digest of the archive's manifest.
         digest: Digest,
     },
@@ -126,7 +126,7 @@ pub enum StoreError {
         diff_id: Digest,
         /// Why.
         #[source]
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// The layers could not be merged.
     #[error("merge the layers of {path}")]

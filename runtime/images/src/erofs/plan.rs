@@ -80,40 +80,34 @@ impl Plan {
 
     /// Finds the nodes in use, their parents and how many names each has.
     fn walk(&mut self, tree: &Tree) {
-        let new_place = |parent, links| {
-            Some(Place {
-                nid: 0,
-                parent,
-                links,
-                data_size: 0,
-                inline_size: 0,
-                block: 0,
-            })
-        };
-        self.places[Tree::ROOT.index()] = new_place(Tree::ROOT, 2);
+        self.places[Tree::ROOT.index()] = Some(Place::new(Tree::ROOT, 2));
         let mut stack = vec![Tree::ROOT];
         while let Some(id) = stack.pop() {
             self.order.push(id);
-            let Some(directory) = tree.directory(id) else {
-                continue;
-            };
-            let mut below = Vec::new();
-            let mut folders: u32 = 0;
-            for child in directory.entries.values() {
-                let is_directory = tree.directory(*child).is_some();
-                folders += u32::from(is_directory);
-                match &mut self.places[child.index()] {
-                    Some(place) => place.links = place.links.saturating_add(1),
-                    none => {
-                        *none = new_place(id, if is_directory { 2 } else { 1 });
-                        below.push(*child);
-                    }
-                }
+            if let Some(directory) = tree.directory(id) {
+                self.visit(tree, id, directory, &mut stack);
             }
-            if let Some(place) = &mut self.places[id.index()] {
-                place.links = place.links.saturating_add(folders);
+        }
+    }
+
+    /// Counts the names in a directory; what is seen for the first time is still to be walked.
+    fn visit(&mut self, tree: &Tree, id: NodeId, directory: &Directory, stack: &mut Vec<NodeId>) {
+        let first = stack.len();
+        let mut folders: u32 = 0;
+        for child in directory.entries.values() {
+            let is_directory = tree.directory(*child).is_some();
+            folders += u32::from(is_directory);
+            if self.places[child.index()].is_none() {
+                stack.push(*child);
             }
-            stack.extend(below.into_iter().rev());
+            // A directory's own `.` is a name of it.
+            let own = u32::from(is_directory);
+            let place = self.places[child.index()].get_or_insert_with(|| Place::new(id, own));
+            place.links = place.links.saturating_add(1);
+        }
+        stack[first..].reverse();
+        if let Some(place) = &mut self.places[id.index()] {
+            place.links = place.links.saturating_add(folders);
         }
     }
 
@@ -170,6 +164,19 @@ impl Plan {
                 let on_blocks = place.data_size - place.inline_size;
                 self.data_blocks += on_blocks.div_ceil(BLOCK_SIZE) as u64;
             }
+        }
+    }
+}
+
+impl Place {
+    fn new(parent: NodeId, links: u32) -> Self {
+        Self {
+            nid: 0,
+            parent,
+            links,
+            data_size: 0,
+            inline_size: 0,
+            block: 0,
         }
     }
 }

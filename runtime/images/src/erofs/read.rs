@@ -89,21 +89,20 @@ impl Blob {
         let mut pending = vec![(Tree::ROOT, root_nid, root_inode)];
         while let Some((id, nid, inode)) = pending.pop() {
             let data = self.metadata_data(&inode, nid)?;
-            for entry in dir::decode(&data, nid)? {
-                if entry.name == b"." || entry.name == b".." {
-                    continue;
-                }
+            let entries = dir::decode(&data, nid)?;
+            for entry in entries
+                .into_iter()
+                .filter(|entry| !matches!(entry.name, b"." | b".."))
+            {
                 check_name(entry.name, nid)?;
                 let (child, inode) = self.child(&mut reading, entry.nid)?;
-                if let Some(inode) = inode {
-                    pending.push((child, entry.nid, inode));
-                }
+                pending.extend(inode.map(|inode| (child, entry.nid, inode)));
                 let directory = reading.tree.directory_mut(id);
                 let directory =
                     directory.ok_or_else(|| damaged("entries outside a directory", nid))?;
-                if directory.entries.insert(entry.name.into(), child).is_some() {
-                    return Err(damaged("a name twice in one directory", nid));
-                }
+                let twice = directory.entries.insert(entry.name.into(), child);
+                let twice = twice.map(|_| damaged("a name twice in one directory", nid));
+                twice.map_or(Ok(()), Err)?;
             }
         }
         Ok(reading.tree)

@@ -38,11 +38,11 @@ pub(crate) fn size(xattrs: &Xattrs) -> usize {
     if xattrs.is_empty() {
         return 0;
     }
-    let entry = |(name, value): (&Box<[u8]>, &Box<[u8]>)| {
+    let entries = xattrs.iter().map(|(name, value)| {
         let rest = split(name).map_or(0, |(_, rest)| rest.len());
         padded(ENTRY_SIZE + rest + value.len())
-    };
-    HEADER_SIZE + xattrs.iter().map(entry).sum::<usize>()
+    });
+    HEADER_SIZE + entries.sum::<usize>()
 }
 
 /// The units of `i_xattr_icount`: one for the header, one for each 4 bytes behind it.

@@ -119,20 +119,16 @@ impl<W: WriteAt> BlobWriter<W> {
                 let to_boundary = chunk_bytes - offset % chunk_bytes;
                 let part = self.fill(reader, (piece.length - done).min(to_boundary))?;
                 done += part as u64;
-                if self.buffer[..part].iter().all(|byte| *byte == 0) {
-                    continue;
-                }
                 let index = usize::try_from(offset / chunk_bytes).unwrap_or(usize::MAX);
                 let chunk_start = offset - offset % chunk_bytes;
-                let blocks = (size - chunk_start).min(chunk_bytes);
-                let Some(chunk) = chunks.get_mut(index) else {
-                    break;
+                let length = (size - chunk_start).min(chunk_bytes);
+                // The pieces were checked against the size.
+                let outside = LayerError::TooMuch {
+                    what: "chunks of a file",
+                    limit: MOST_CHUNKS,
                 };
-                if *chunk == HOLE {
-                    *chunk = self.allocate(blocks)?;
-                }
-                let at = u64::from(*chunk) * BLOCK_BYTES + offset % chunk_bytes;
-                self.write_at(0..part, at)?;
+                let chunk = chunks.get_mut(index).ok_or(outside)?;
+                self.store_in_chunk(chunk, length, part, offset - chunk_start)?;
                 watch(self.stored)?;
             }
         }
@@ -141,6 +137,23 @@ impl<W: WriteAt> BlobWriter<W> {
             segment: 0,
             layout: DataLayout::Chunked { block_bits, chunks },
         })
+    }
+
+    /// Writes the buffer's first `part` bytes into a chunk, unless they are zeros.
+    fn store_in_chunk(
+        &mut self,
+        chunk: &mut u32,
+        length: u64,
+        part: usize,
+        offset: u64,
+    ) -> Result<(), LayerError> {
+        if self.buffer[..part].iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        if *chunk == HOLE {
+            *chunk = self.allocate(length)?;
+        }
+        self.write_at(0..part, u64::from(*chunk) * BLOCK_BYTES + offset)
     }
 
     /// Writes the metadata and the superblock; gives the blob back and its length.

@@ -174,12 +174,14 @@ impl Builder {
                     self.name(parent, name, id);
                 }
                 // The lower directory is gone and this layer has made a new one.
-                Some(id) => {
-                    if let Some(directory) = self.tree.directory_mut(id) {
+                Some(id) => self
+                    .tree
+                    .directory_mut(id)
+                    .into_iter()
+                    .for_each(|directory| {
                         directory.opaque = true;
                         directory.implied = false;
-                    }
-                }
+                    }),
             }
         }
         Ok(self.tree)
@@ -204,26 +206,9 @@ impl Builder {
             path: printable(path),
             problem,
         };
-        let mut ahead: VecDeque<Box<[u8]>> = parts.iter().map(|part| (*part).into()).collect();
-        let mut trail = vec![Tree::ROOT];
-        let (mut steps, mut hops) = (0, 0);
-        while let Some(part) = ahead.pop_front() {
-            steps += 1;
-            if trail.len() > limits::PATH_DEPTH || steps > limits::PATH_BYTES {
-                let problem = EntryProblem::TooLong {
-                    what: "the path in folders",
-                    limit: limits::PATH_DEPTH,
-                };
-                return Err(refuse(problem));
-            }
-            // Only symlink targets have these; the root is its own parent.
-            if *part == *b".." {
-                if trail.len() > 1 {
-                    trail.pop();
-                }
-                continue;
-            }
-            let here = *trail.last().unwrap_or(&Tree::ROOT);
+        let mut way = Way::new(parts);
+        while let Some(part) = way.next().map_err(refuse)? {
+            let here = way.here();
             let next = match (self.lookup(here, &part), missing) {
                 (Some(id), _) => id,
                 (None, Missing::Make) => self.imply(here, part)?,
@@ -232,24 +217,8 @@ impl Builder {
                 }
             };
             match &self.tree.node(next).content {
-                Content::Directory(_) => trail.push(next),
-                Content::Symlink(target) => {
-                    hops += 1;
-                    if hops > limits::SYMLINK_HOPS {
-                        return Err(refuse(EntryProblem::SymlinkLoop));
-                    }
-                    if target.starts_with(b"/") {
-                        trail.truncate(1);
-                    }
-                    let target: Vec<_> = target
-                        .split(|byte| *byte == b'/')
-                        .filter(|part| !matches!(*part, b"" | b"."))
-                        .collect();
-                    target
-                        .into_iter()
-                        .rev()
-                        .for_each(|part| ahead.push_front(part.into()));
-                }
+                Content::Directory(_) => way.trail.push(next),
+                Content::Symlink(target) => way.follow(target).map_err(refuse)?,
                 _ => {
                     return Err(refuse(EntryProblem::NotADirectory(
                         self.name_of(here, next),
@@ -257,7 +226,7 @@ impl Builder {
                 }
             }
         }
-        Ok(*trail.last().unwrap_or(&Tree::ROOT))
+        Ok(way.here())
     }
 
     fn imply(&mut self, parent: NodeId, name: Box<[u8]>) -> Result<NodeId, LayerError> {
@@ -311,6 +280,68 @@ impl Builder {
                 what: "bytes of names and attributes",
                 limit,
             });
+        }
+        Ok(())
+    }
+}
+
+/// A path being followed inside the layer, whose root is `/`.
+struct Way {
+    /// Names still to be looked up.
+    ahead: VecDeque<Box<[u8]>>,
+    /// Directories from the root to here.
+    trail: Vec<NodeId>,
+    steps: usize,
+    hops: usize,
+}
+
+impl Way {
+    fn new(parts: &[&[u8]]) -> Self {
+        let ahead = parts.iter().map(|part| (*part).into()).collect();
+        Self {
+            ahead,
+            trail: vec![Tree::ROOT],
+            steps: 0,
+            hops: 0,
+        }
+    }
+
+    fn here(&self) -> NodeId {
+        *self.trail.last().unwrap_or(&Tree::ROOT)
+    }
+
+    /// The next name that is not `..`, which only symlink targets have; the root is its own parent.
+    fn next(&mut self) -> Result<Option<Box<[u8]>>, EntryProblem> {
+        while let Some(part) = self.ahead.pop_front() {
+            self.steps += 1;
+            if self.trail.len() > limits::PATH_DEPTH || self.steps > limits::PATH_BYTES {
+                let limit = limits::PATH_DEPTH;
+                return Err(EntryProblem::TooLong {
+                    what: "the path in folders",
+                    limit,
+                });
+            }
+            match part.as_ref() {
+                b".." => self
+                    .trail
+                    .truncate(self.trail.len().saturating_sub(1).max(1)),
+                _ => return Ok(Some(part)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn follow(&mut self, target: &[u8]) -> Result<(), EntryProblem> {
+        self.hops += 1;
+        if self.hops > limits::SYMLINK_HOPS {
+            return Err(EntryProblem::SymlinkLoop);
+        }
+        if target.starts_with(b"/") {
+            self.trail.truncate(1);
+        }
+        let parts = target.split(|byte| *byte == b'/');
+        for part in parts.filter(|part| !matches!(*part, b"" | b".")).rev() {
+            self.ahead.push_front(part.into());
         }
         Ok(())
     }

@@ -154,6 +154,7 @@ impl<R: Skip, W: WriteAt> Conversion<'_, R, W> {
             {
                 self.regular(&entry)?
             }
+            EntryKind::Regular if matches!(slot, Slot::Root) => return refuse(EntryProblem::Root),
             EntryKind::Regular => return refuse(EntryProblem::Duplicate),
             // What overlayfs takes for a whiteout in a layer is one here too.
             EntryKind::CharDevice if entry.device.major == 0 && entry.device.minor == 0 => {

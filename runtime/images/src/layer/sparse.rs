@@ -26,7 +26,7 @@ pub(crate) fn checked(
         if piece.offset < end {
             return Err(EntryProblem::Sparse("pieces overlap or are out of order"));
         }
-        end = piece.offset.checked_add(piece.length).unwrap_or(u64::MAX);
+        end = piece.offset.saturating_add(piece.length);
         if end > size {
             return Err(EntryProblem::Sparse(
                 "a piece reaches behind the end of the file",

@@ -322,19 +322,16 @@ impl<R: Skip> TarReader<R> {
         };
         let pieces = if in_data {
             let mut map = MapReader::default();
-            loop {
-                let mut block = [0; RECORD_SIZE];
-                if self.data_left < RECORD_BYTES {
-                    return Err(refuse(EntryProblem::Sparse(
-                        "the map is longer than the data",
-                    )));
-                }
+            let mut block = [0; RECORD_SIZE];
+            let mut whole = false;
+            while !whole {
+                let left = self.data_left.checked_sub(RECORD_BYTES);
+                let too_short = EntryProblem::Sparse("the map is longer than the data");
+                self.data_left = left.ok_or_else(|| refuse(too_short))?;
                 self.read_exact(&mut block)?;
-                self.data_left -= RECORD_BYTES;
-                if map.take(&block).map_err(refuse)? {
-                    break map.pieces();
-                }
+                whole = map.take(&block).map_err(refuse)?;
             }
+            map.pieces()
         } else {
             let Some(numbers) = listed else {
                 return Ok(None);

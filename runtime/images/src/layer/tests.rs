@@ -1,1 +1,142 @@
-//! Tests of the conversion of a layer.
+//! Tests of the conversion of a layer: its limits, its paths, and that it can be read back.
+
+use super::{CheckError, LayerLimits, check_layer};
+use crate::archive::{Item, Kind, file, folder, item, tar};
+
+const SMALL: LayerLimits = LayerLimits {
+    entries: 20,
+    bytes: 200_000,
+    file_bytes: 100_000,
+    metadata_bytes: 20_000,
+    bomb_ratio: 10,
+    bomb_floor_bytes: 50_000,
+};
+
+fn check(items: &[Item], expect: Result<(), &str>) {
+    let result = check_layer(&tar(items), SMALL);
+    match (result, expect) {
+        (Ok(()), Ok(())) => {}
+        (Err(CheckError::Refused(error)), Err(part)) => {
+            assert!(
+                error.to_string().contains(part),
+                "expected `{part}`: {error}"
+            );
+        }
+        (got, expect) => panic!("{items:?}: got {got:?}, expected {expect:?}"),
+    }
+}
+
+fn symlink(path: &str, target: &str) -> Item {
+    item(path, Kind::Symlink(target.into()))
+}
+
+#[test]
+fn layer_reads_back_as_it_was() {
+    let every_kind = [
+        folder("d"),
+        file("d/f", "x".repeat(5000)),
+        item("d/h", Kind::HardLink("d/f".into())),
+        symlink("s", "d/f"),
+        item("c", Kind::Char(1, 3)),
+        item("b", Kind::Block(8, 1)),
+        item("p", Kind::Fifo),
+        Item {
+            xattrs: vec![("user.a".into(), b"v".to_vec())],
+            ..file("x", "")
+        },
+    ];
+    check(&every_kind, Ok(()));
+    check(&[], Ok(()));
+}
+
+#[test]
+fn paths_through_symlinks_stay_inside() {
+    check(&[symlink("up", "../../.."), file("up/etc", "x")], Ok(()));
+    check(
+        &[symlink("abs", "/usr"), file("abs/x", ""), file("usr/x", "")],
+        Err("an earlier entry"),
+    );
+    check(
+        &[
+            folder("a"),
+            symlink("a/l", "../b/./c"),
+            file("a/l/x", ""),
+            file("b/c/y", ""),
+        ],
+        Ok(()),
+    );
+    check(&[symlink("gone", "no/where"), file("gone/x", "")], Ok(()));
+}
+
+#[test]
+fn whiteouts_beside_what_they_hide_hide_lower_layers_only() {
+    check(&[file("a", ""), file(".wh.a", "")], Ok(()));
+    check(&[file(".wh.d", ""), folder("d"), file("d/x", "")], Ok(()));
+    check(&[file("d/.wh..wh..opq", ""), file("d/x", "")], Ok(()));
+    check(
+        &[file(".wh..wh.plnk/1", ""), file(".wh..wh.orph", "")],
+        Ok(()),
+    );
+}
+
+#[test]
+fn layers_over_their_limits_are_refused() {
+    let many: Vec<_> = (0..21).map(|number| file(number.to_string(), "")).collect();
+    check(&many, Err("more than 20 "));
+    check(
+        &[file("a/".repeat(25) + "x", "")],
+        Err("more than 20 files and folders"),
+    );
+    check(
+        &[file("f", "x".repeat(100_001))],
+        Err("entry `f`: the size is out of range"),
+    );
+    let big = "x".repeat(99_000);
+    check(
+        &[file("a", &big), file("b", &big), file("c", &big)],
+        Err("more than 200000 bytes"),
+    );
+    let long = |number: usize| symlink(&number.to_string(), &"t".repeat(4000));
+    check(
+        &[long(1), long(2), long(3), long(4), long(5)],
+        Err("bytes of names and attributes"),
+    );
+}
+
+#[test]
+fn bomb_is_refused_by_what_it_fills_and_zeros_are_not() {
+    use super::{LayerError, LayerStream, Packing, convert};
+    let run = |byte: u8| {
+        let packed = crate::archive::zstandard(&tar(&[file("f", vec![byte; 90_000])]));
+        let diff_id = packed.diff_id.parse().unwrap();
+        let label = Some(Packing::Zstd);
+        let stream = LayerStream {
+            packed: &packed.bytes[..],
+            promised: None,
+            label,
+            diff_id,
+        };
+        convert(stream, Vec::new(), SMALL, &mut |_| {}).map(|converted| converted.length)
+    };
+    assert!(matches!(run(b'x'), Err(LayerError::Bomb { .. })));
+    run(0).unwrap();
+}
+
+#[test]
+fn blob_is_the_same_each_time() {
+    use super::{LayerStream, convert};
+    let bytes = tar(&[folder("d"), file("d/f", "x"), symlink("s", "d")]);
+    let run = || {
+        let diff_id = crate::Digest::of(&bytes);
+        let stream = LayerStream {
+            packed: &bytes[..],
+            promised: None,
+            label: None,
+            diff_id,
+        };
+        convert(stream, Vec::new(), SMALL, &mut |_| {})
+            .unwrap()
+            .blob
+    };
+    assert_eq!(run(), run());
+}

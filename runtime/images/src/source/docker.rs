@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::{Found, Members, SourceError};
+use super::{Found, FoundLayer, Members, SourceError};
 use crate::digest::Digest;
 use crate::layer::printable;
 use crate::limits;
@@ -49,7 +49,11 @@ pub(super) fn find(members: &Members, name: Option<&Reference>) -> Result<Found,
     let layers = saved
         .layers
         .into_iter()
-        .map(|member| (member, None, None))
+        .map(|member| FoundLayer {
+            member,
+            promised: None,
+            label: None,
+        })
         .collect();
     Ok(Found {
         manifest: None,

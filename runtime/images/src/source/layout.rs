@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::platform::{self, Platform};
-use super::{Found, Members, SourceError};
+use super::{Found, FoundLayer, Members, SourceError};
 use crate::digest::Digest;
 use crate::layer::{Packing, printable};
 use crate::limits;
@@ -199,9 +199,7 @@ fn flatten(
     Ok(())
 }
 
-fn layer(
-    descriptor: &Descriptor,
-) -> Result<(String, Option<(Digest, u64)>, Option<Packing>), SourceError> {
+fn layer(descriptor: &Descriptor) -> Result<FoundLayer, SourceError> {
     let digest = parse_digest(descriptor, "the manifest")?;
     let packing = match descriptor.media_type.as_str() {
         "application/vnd.oci.image.layer.v1.tar"
@@ -222,11 +220,12 @@ fn layer(
             });
         }
     };
-    Ok((
-        member(digest),
-        Some((digest, descriptor.size)),
-        Some(packing),
-    ))
+    let promised = Some((digest, descriptor.size));
+    Ok(FoundLayer {
+        member: member(digest),
+        promised,
+        label: Some(packing),
+    })
 }
 
 /// Reads a document behind a descriptor and checks size and digest.

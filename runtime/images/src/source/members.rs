@@ -123,24 +123,12 @@ impl Members {
                 })
             }
             Self::Tar { file, index, .. } => {
-                let mut name = name;
-                for _ in 0..LINK_HOPS {
-                    match index.get(name).ok_or_else(missing)? {
-                        Member::Link(target) => name = target,
-                        Member::File { offset, size } => {
-                            let (position, left) = (*offset, *size);
-                            return Ok(MemberReader {
-                                file: MemberFile::Shared(file),
-                                position,
-                                left,
-                            });
-                        }
-                    }
-                }
-                let problem = "is a link that leads to no file";
-                Err(SourceError::Member {
-                    member: name.to_owned(),
-                    problem,
+                let (offset, size) = find(index, name)?;
+                let file = MemberFile::Shared(file);
+                Ok(MemberReader {
+                    file,
+                    position: offset,
+                    left: size,
                 })
             }
         }
@@ -194,6 +182,27 @@ impl Read for MemberReader<'_> {
         self.left -= read as u64;
         Ok(read)
     }
+}
+
+/// Where a member's data lies, behind any links.
+fn find(index: &HashMap<String, Member>, name: &str) -> Result<(u64, u64), SourceError> {
+    let mut last = name;
+    for _ in 0..=LINK_HOPS {
+        match index.get(last) {
+            Some(Member::File { offset, size }) => return Ok((*offset, *size)),
+            Some(Member::Link(target)) => last = target,
+            None => {
+                return Err(SourceError::Missing {
+                    member: last.to_owned(),
+                });
+            }
+        }
+    }
+    let problem = "is a link that leads to no file";
+    Err(SourceError::Member {
+        member: name.to_owned(),
+        problem,
+    })
 }
 
 /// Opens without waiting for a writer of a named pipe.

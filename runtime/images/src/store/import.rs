@@ -19,7 +19,7 @@ use crate::layer::{self, LayerLimits, LayerStream};
 use crate::limits;
 use crate::merge::{self, LayerBlob, Merged};
 use crate::reference::Reference;
-use crate::source::{self, SourceImage, SourceLayer};
+use crate::source::{self, SourceError, SourceImage, SourceLayer};
 
 pub(super) fn import(
     store: &Store,
@@ -29,10 +29,7 @@ pub(super) fn import(
 ) -> Result<Image, StoreError> {
     let importing = lock::shared(&store.imports_lock())?;
     let source = source::open(path, name.as_ref());
-    let source = source.map_err(|source| StoreError::Source {
-        path: path.to_owned(),
-        source,
-    })?;
+    let source = source.map_err(|source| source_error(path, source))?;
     check_pin(&source, name.as_ref())?;
     let mut import = Import {
         store,
@@ -66,11 +63,18 @@ fn check_pin(source: &SourceImage, name: Option<&Reference>) -> Result<(), Store
     match name {
         Some(name) if name.digest().is_some_and(|pinned| pinned != digest) => {
             Err(StoreError::Pinned {
-                name: name.clone(),
+                name: Box::new(name.clone()),
                 digest,
             })
         }
         _ => Ok(()),
+    }
+}
+
+fn source_error(path: &Path, source: SourceError) -> StoreError {
+    StoreError::Source {
+        path: path.to_owned(),
+        source: Box::new(source),
     }
 }
 
@@ -102,28 +106,24 @@ impl Import<'_> {
                 Some(blob) => Some(blob),
                 None => self.known(diff_id)?,
             };
-            let blob = match known {
-                Some(blob) => {
-                    progress(Progress::LayerReused {
-                        index,
-                        count,
-                        diff_id,
-                    });
-                    blob
-                }
-                None => {
-                    let mut step = |read_bytes, total_bytes| {
-                        progress(Progress::Layer {
-                            index,
-                            count,
-                            diff_id,
-                            read_bytes,
-                            total_bytes,
-                        });
-                    };
-                    self.layer(source, index, layer, &mut step)?
-                }
+            if known.is_some() {
+                progress(Progress::LayerReused {
+                    index,
+                    count,
+                    diff_id,
+                });
+            }
+            let mut step = |read_bytes, total_bytes| {
+                progress(Progress::Layer {
+                    index,
+                    count,
+                    diff_id,
+                    read_bytes,
+                    total_bytes,
+                });
             };
+            let convert = || self.layer(source, index, layer, &mut step);
+            let blob = known.map_or_else(convert, Ok)?;
             blobs.push(blob);
         }
         Ok(blobs)
@@ -150,10 +150,7 @@ impl Import<'_> {
         step: &mut dyn FnMut(u64, u64),
     ) -> Result<LayerBlob, StoreError> {
         let diff_id = layer.diff_id;
-        let refuse = |source| StoreError::Source {
-            path: self.path.to_owned(),
-            source,
-        };
+        let refuse = |source| source_error(self.path, source);
         let packed = source.members.reader(&layer.member).map_err(refuse)?;
         let total_bytes = packed.size();
         let stream = LayerStream {
@@ -177,7 +174,7 @@ impl Import<'_> {
             path: self.path.to_owned(),
             number: index + 1,
             diff_id,
-            source,
+            source: Box::new(source),
         })?;
         converted
             .blob

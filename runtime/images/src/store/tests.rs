@@ -349,15 +349,14 @@ fn concurrent_imports_of_one_image_end_in_one_image() {
     let bench = Bench::new();
     let path = bench.layout("a", &[gzip(&base()), plain(tar(&[file("x", "y")]))]);
     let root = bench.store.root();
+    let import = |number: usize| {
+        let store = Store::open(root).unwrap();
+        let name = format!("app:{number}").parse().unwrap();
+        store.import(&path, Some(name), &mut |_| {}).unwrap();
+    };
+    let import = &import;
     std::thread::scope(|scope| {
-        for number in 0..4 {
-            let path = &path;
-            scope.spawn(move || {
-                let store = Store::open(root).unwrap();
-                let name = format!("app:{number}").parse().unwrap();
-                store.import(path, Some(name), &mut |_| {}).unwrap();
-            });
-        }
+        (0..4).for_each(|number| drop(scope.spawn(move || import(number))));
     });
     let images = bench.store.list().unwrap();
     assert_eq!(images.len(), 1);
