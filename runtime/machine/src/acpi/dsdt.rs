@@ -121,14 +121,16 @@ fn configuration_space(bytes: &mut Vec<u8>) {
     .to_aml_bytes(bytes);
 }
 
-/// The id's page. Linux matches the hardware id; the compatible id is the one that the specification prescribes.
+/// The id's page. The specification prescribes the first compatible id, which is longer than ACPI allows; the second one is what Hyper-V
+/// added for that reason. Linux matches either. The hardware id is ours alone.
 fn generation(bytes: &mut Vec<u8>) {
     let low = u32::try_from(GENERATION_ID).expect("the page is in low memory");
+    let compatible = Package::new(vec![&"VM_Gen_Counter", &"VMGENCTR"]);
     Device::new(
         "_SB_.VGEN".into(),
         vec![
-            &Name::new("_HID".into(), &"VMGENCTR"),
-            &Name::new("_CID".into(), &"VM_Gen_Counter"),
+            &Name::new("_HID".into(), &"CFDM0001"),
+            &Name::new("_CID".into(), &compatible),
             &Name::new("_DDN".into(), &"VM_Gen_Counter"),
             &Name::new("_STA".into(), &PRESENT),
             &Name::new("ADDR".into(), &Package::new(vec![&low, &0_u32])),
