@@ -14,6 +14,7 @@ mod request;
 mod stdin;
 mod text;
 
+pub use agent::PROTOCOL_VERSION;
 pub use call::{Agent, Hello};
 pub use connect::Connector;
 pub use error::AgentError;

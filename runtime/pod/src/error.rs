@@ -1,6 +1,6 @@
 //! What can go wrong with a pod. Main type: [`PodError`]. Callers branch on [`PodError::fault`]; the text is for people.
 
-use agent_client::{AgentError, StdioError};
+use agent_client::AgentError;
 use model::Fault;
 use thiserror::Error;
 use vm_client::{Ending, LaunchError, RequestError};
@@ -50,15 +50,7 @@ pub enum PodError {
     },
     /// A stdio stream.
     #[error("connect the container's standard streams")]
-    Stdio(#[source] StdioError),
-    /// The agent said something that can't be.
-    #[error("the agent reported an impossible exit: code {code}, signal {signal}")]
-    ImpossibleExit {
-        /// Exit code.
-        code: u32,
-        /// Signal.
-        signal: u32,
-    },
+    Stdio(#[source] AgentError),
     /// The task that owned the pod is gone.
     #[error("the pod has been torn down")]
     TornDown,
@@ -80,13 +72,12 @@ impl PodError {
 
 fn agent_fault(error: &AgentError) -> Fault {
     match error {
-        AgentError::NotFound(_) => Fault::NotFound,
-        AgentError::Precondition(_) | AgentError::Exists(_) => Fault::Refused,
-        AgentError::Invalid(_) => Fault::Invalid,
-        AgentError::Late { .. } | AgentError::Silent { .. } => Fault::DeadlineExceeded,
+        AgentError::NotFound { .. } => Fault::NotFound,
+        AgentError::Precondition { .. } | AgentError::AlreadyExists { .. } => Fault::Refused,
+        AgentError::Invalid { .. } => Fault::Invalid,
+        AgentError::Deadline { .. } => Fault::DeadlineExceeded,
         AgentError::Lost { .. } => Fault::GuestLost,
-        AgentError::Version { .. } => Fault::HostUnfit,
-        AgentError::Failed(_) => Fault::Internal,
+        AgentError::Other { .. } => Fault::Internal,
     }
 }
 

@@ -1,9 +1,6 @@
 //! What a front door holds of a pod. Main types: [`Pod`], [`Process`]. The owner task is in `owner`.
 
-use agent_client::{
-    Agent, AgentError, OutputStream, StdinStream,
-    messages::{ResizeTerminalRequest, SignalProcessRequest},
-};
+use agent_client::{Agent, AgentError, OutputStream, ProcessRef, StdinSink};
 use model::{ContainerId, ExitStatus, Stages, WindowSize};
 use tokio::sync::{mpsc, oneshot};
 use vm_client::Running;
@@ -17,7 +14,7 @@ use crate::{
 };
 
 /// Bytes for the process's standard input.
-pub type ProcessInput = StdinStream;
+pub type ProcessInput = StdinSink;
 
 /// Bytes from the process's standard output or error.
 pub type ProcessOutput = OutputStream;
@@ -25,7 +22,7 @@ pub type ProcessOutput = OutputStream;
 /// The connected streams of a process.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    pub(crate) stdin: Option<StdinStream>,
+    pub(crate) stdin: Option<StdinSink>,
     pub(crate) stdout: OutputStream,
     pub(crate) stderr: Option<OutputStream>,
 }
@@ -120,17 +117,12 @@ impl Pod {
     /// # Errors
     /// When the agent refuses or is lost.
     pub async fn signal(&self, container: &ContainerId, signal: u32) -> Result<(), PodError> {
-        let request = SignalProcessRequest {
-            container_id: container.to_string(),
-            signal,
-            ..Default::default()
-        };
-        match self
+        let process = first_process(container);
+        let call = self
             .agent
-            .signal_process(&request, self.deadlines.call)
-            .await
-        {
-            Ok(()) | Err(AgentError::NotFound(_)) => Ok(()),
+            .signal_process(&process, signal, self.deadlines.call);
+        match call.await {
+            Ok(()) | Err(AgentError::NotFound { .. }) => Ok(()),
             Err(source) => Err(PodError::Agent {
                 attempt: "signal the container",
                 source,
@@ -143,13 +135,11 @@ impl Pod {
     /// # Errors
     /// When it has no terminal, or the agent is lost.
     pub async fn resize(&self, container: &ContainerId, size: WindowSize) -> Result<(), PodError> {
-        let request = ResizeTerminalRequest {
-            container_id: container.to_string(),
-            columns: size.columns.into(),
-            rows: size.rows.into(),
-            ..Default::default()
-        };
-        let call = self.agent.resize_terminal(&request, self.deadlines.call);
+        let process = first_process(container);
+        let size = (u32::from(size.columns), u32::from(size.rows));
+        let call = self
+            .agent
+            .resize_terminal(&process, size, self.deadlines.call);
         let attempt = "set the size of the container's terminal";
         call.await
             .map_err(|source| PodError::Agent { attempt, source })
@@ -165,5 +155,12 @@ impl Pod {
             return Ok(());
         }
         done.await.unwrap_or(Ok(()))
+    }
+}
+
+fn first_process(container: &ContainerId) -> ProcessRef {
+    ProcessRef {
+        container_id: container.to_string(),
+        exec_id: String::new(),
     }
 }

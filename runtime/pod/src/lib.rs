@@ -19,7 +19,7 @@ mod start;
 mod state;
 mod teardown;
 
-pub use agent_client::PROTOCOL_VERSION as AGENT_PROTOCOL;
+pub use agent_client::{AgentError as StreamError, PROTOCOL_VERSION as AGENT_PROTOCOL};
 pub use deadlines::Deadlines;
 pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput};

@@ -1,10 +1,7 @@
 //! The task that owns one pod: it alone changes the pod's phase and holds what the pod has on the host. Main function: [`spawn`].
 //! `state` decides, `teardown` cleans up; `handle` sends the commands.
 
-use agent_client::{
-    Agent, Events,
-    messages::{Event, ProcessExited, event::What},
-};
+use agent_client::{Agent, AgentError, Event, EventStream, ProcessEnd, ProcessRef};
 use model::{ContainerId, ExitStatus};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
@@ -67,7 +64,7 @@ struct Owner {
 /// What woke the owner.
 enum Wake {
     Command(Option<Command>),
-    Event(Option<Event>),
+    Event(Result<Event, AgentError>),
     Ended(Ending),
 }
 
@@ -96,7 +93,11 @@ impl Owner {
         }
     }
 
-    async fn wait(&self, inbox: &mut mpsc::Receiver<Command>, events: &mut Option<Events>) -> Wake {
+    async fn wait(
+        &self,
+        inbox: &mut mpsc::Receiver<Command>,
+        events: &mut Option<EventStream>,
+    ) -> Wake {
         let ended = async {
             match &self.held.monitor {
                 Some(monitor) => monitor.ended().await,
@@ -117,7 +118,7 @@ impl Owner {
         }
     }
 
-    async fn wake(&mut self, wake: Wake, events: &mut Option<Events>) {
+    async fn wake(&mut self, wake: Wake, events: &mut Option<EventStream>) {
         match wake {
             // No handle is left: nobody can want anything of the pod any more.
             Wake::Command(None) => self.happened(Fact::StopAsked),
@@ -125,10 +126,10 @@ impl Owner {
                 self.stop_replies.push(reply);
                 self.happened(Fact::StopAsked);
             }
-            Wake::Event(Some(event)) => self.event(event),
-            Wake::Event(None) => {
+            Wake::Event(Ok(event)) => self.event(&event),
+            Wake::Event(Err(error)) => {
                 *events = None;
-                self.agent_gone().await;
+                self.agent_gone(error).await;
             }
             Wake::Ended(ending) => self.guest_ended(ending),
         }
@@ -142,20 +143,25 @@ impl Owner {
         self.phase = phase;
     }
 
-    fn event(&mut self, event: Event) {
-        match event.what {
-            Some(What::ProcessExited(exited)) if self.is_first(&exited) => {
-                self.tell(status_of(&exited));
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::ProcessExited {
+                process,
+                end,
+                out_of_memory,
+                ..
+            } if self.is_first(process) => {
+                self.tell(Ok(status_of(*end, *out_of_memory)));
             }
-            Some(What::OutOfMemory(oom)) => {
-                tracing::warn!(kills = oom.kills, "the container ran out of memory");
+            Event::OutOfMemory { kills, .. } => {
+                tracing::warn!(kills, "the container ran out of memory");
             }
-            _ => {}
+            Event::ProcessExited { .. } => {}
         }
     }
 
-    fn is_first(&self, exited: &ProcessExited) -> bool {
-        exited.container_id == self.container.as_str() && exited.exec_id.is_empty()
+    fn is_first(&self, process: &ProcessRef) -> bool {
+        process.container_id == self.container.as_str() && process.exec_id.is_empty()
     }
 
     fn tell(&mut self, exit: Result<ExitStatus, PodError>) {
@@ -166,18 +172,13 @@ impl Owner {
     }
 
     /// The event stream ended. Mostly the guest is about to end too, and says why.
-    async fn agent_gone(&mut self) {
+    async fn agent_gone(&mut self, source: AgentError) {
         let Some(monitor) = &self.held.monitor else {
             return;
         };
         match tokio::time::timeout(self.deadlines.stop, monitor.ended()).await {
             Ok(ending) => self.guest_ended(ending),
             Err(_still_there) => {
-                let reason = "the event stream ended".to_owned();
-                let source = agent_client::AgentError::Lost {
-                    call: "Events",
-                    reason,
-                };
                 self.tell(Err(PodError::Agent {
                     attempt: "follow the guest's events",
                     source,
@@ -197,23 +198,17 @@ impl Owner {
     }
 }
 
-fn status_of(exited: &ProcessExited) -> Result<ExitStatus, PodError> {
-    let (code, signal) = (exited.exit_code, exited.signal);
-    let narrow = (u8::try_from(code), u8::try_from(signal));
-    let (Ok(code), Ok(signal)) = narrow else {
-        return Err(PodError::ImpossibleExit { code, signal });
+fn status_of(end: ProcessEnd, out_of_memory: bool) -> ExitStatus {
+    let status = match end {
+        ProcessEnd::Exited(code) => ExitStatus::Exited(code),
+        ProcessEnd::Signaled(signal) => ExitStatus::Signaled(signal),
     };
-    let status = if signal == 0 {
-        ExitStatus::Exited(code)
-    } else {
-        ExitStatus::Signaled(signal)
-    };
-    if exited.out_of_memory && status != ExitStatus::Exited(0) {
-        return Ok(ExitStatus::OutOfMemory {
+    if out_of_memory && status != ExitStatus::Exited(0) {
+        return ExitStatus::OutOfMemory {
             code: status.shell_code(),
-        });
+        };
     }
-    Ok(status)
+    status
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use std::{fs::File, time::Instant};
 
 use agent_client::{
-    Address, Agent, AgentError, Stream, StreamId,
-    messages::{RootFileSystem, StartContainerRequest, StartPodRequest, Stdio},
+    Agent, AgentError, Connector, ContainerStart, Output, PodStart, ProcessRef, Root as AgentRoot,
+    Stdio,
 };
 use model::{ContainerId, ContainerSpec, Stages};
 use vm_client::{
@@ -170,12 +170,12 @@ async fn run_up(
     let monitor = held.monitor.insert(monitor);
     stages.end("monitor launched and jailed", Instant::now());
 
-    let address = Address::Guest {
-        muxer: monitor.vsock_path(),
+    let connector = Connector::Vsock {
+        socket: monitor.vsock_path(),
     };
-    let connect = Agent::connect(address, boot.deadlines.boot);
+    let connect = Agent::connect(connector, boot.deadlines.boot);
     let connect = agent_call("wait for the guest to boot", connect);
-    let (agent, _hello) = while_alive(monitor, "booting", boot.deadlines, connect).await?;
+    let agent = while_alive(monitor, "booting", boot.deadlines, connect).await?;
     stages.end("guest booted, agent answered", Instant::now());
 
     let Boot {
@@ -194,7 +194,7 @@ async fn run_up(
     stages.end("disk added", Instant::now());
 
     let request = start_request(&boot, disk_address)?;
-    let call = agent.start_pod(&request, deadlines.start);
+    let call = agent.start_pod(request, deadlines.start);
     let call = agent_call("start the container", call);
     while_alive(monitor, "the container was started", deadlines, call).await?;
     stages.end("container started", Instant::now());
@@ -205,38 +205,35 @@ async fn run_up(
     Ok((agent, streams, launch))
 }
 
-fn start_request(boot: &Boot, disk: PciAddress) -> Result<StartPodRequest, PodError> {
+fn start_request(boot: &Boot, disk: PciAddress) -> Result<PodStart, PodError> {
     let specification = oci::specification(&boot.spec, &boot.hostname)
         .map_err(|error| PodError::Specification(error.into()))?;
-    let json = serde_json::to_vec(&specification)
+    let oci_spec = serde_json::to_vec(&specification)
         .map_err(|error| PodError::Specification(error.into()))?;
-    let size = boot.spec.terminal.and_then(|terminal| terminal.size);
-    let container = StartContainerRequest {
+    let terminal = boot.spec.terminal.map(|terminal| {
+        terminal.size.map_or((0, 0), |size| {
+            (u32::from(size.columns), u32::from(size.rows))
+        })
+    });
+    let container = ContainerStart {
         container_id: boot.container.to_string(),
-        root: Some(RootFileSystem {
-            image_pci_address: disk.to_string(),
-            writable_bytes: boot.writable_bytes,
-            ..Default::default()
-        })
-        .into(),
-        oci_spec: json,
-        stdio: Some(Stdio {
+        root: AgentRoot::Disk {
+            pci_address: disk.to_string(),
+        },
+        writable_bytes: boot.writable_bytes,
+        oci_spec,
+        stdio: Stdio {
             stdin: boot.spec.stdin,
-            terminal: boot.spec.terminal.is_some(),
-            columns: size.map_or(0, |size| size.columns.into()),
-            rows: size.map_or(0, |size| size.rows.into()),
-            ..Default::default()
-        })
-        .into(),
-        ..Default::default()
+            terminal,
+        },
     };
-    Ok(StartPodRequest {
+    Ok(PodStart {
         pod_id: boot.pod.clone(),
         hostname: boot.hostname.clone(),
         processors: boot.processors.into(),
         wall_clock_ns: wall_clock_ns(),
-        container: Some(container).into(),
-        ..Default::default()
+        container: Some(container),
+        ..PodStart::default()
     })
 }
 
@@ -249,7 +246,7 @@ fn wall_clock_ns() -> i64 {
 }
 
 async fn open_streams(agent: &Agent, boot: &Boot) -> Result<Streams, PodError> {
-    let id = StreamId {
+    let id = ProcessRef {
         container_id: boot.container.to_string(),
         exec_id: String::new(),
     };
@@ -259,13 +256,13 @@ async fn open_streams(agent: &Agent, boot: &Boot) -> Result<Streams, PodError> {
         None
     };
     let stdout = agent
-        .open_output(&id, Stream::Stdout, 0)
+        .open_output(&id, Output::Stdout, 0)
         .await
         .map_err(PodError::Stdio)?;
     let stderr = if boot.spec.terminal.is_none() {
         Some(
             agent
-                .open_output(&id, Stream::Stderr, 0)
+                .open_output(&id, Output::Stderr, 0)
                 .await
                 .map_err(PodError::Stdio)?,
         )

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_client::{Address, Agent};
+use agent_client::{Agent, Connector};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use vm_client::{Identity, LaunchPlan, Lifetime, Monitor, Processors};
@@ -77,10 +77,10 @@ async fn boot_ours(dist: &Dist, program: &Path) -> Result<Sample> {
     };
     let (monitor, _running) = Monitor::launch(plan).await?;
     let pid = monitor.pid().context("learn the monitor's process id")?;
-    let address = Address::Guest {
-        muxer: monitor.vsock_path(),
+    let connector = Connector::Vsock {
+        socket: monitor.vsock_path(),
     };
-    let connected = Agent::connect(address, deadlines::BOOT).await;
+    let connected = Agent::connect(connector, deadlines::BOOT).await;
     let sample = sample(pid);
     monitor.stop(deadlines::STOP).await;
     connected?;

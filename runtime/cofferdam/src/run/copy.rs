@@ -4,15 +4,18 @@
 use std::{io, time::Duration};
 
 use anyhow::Context;
-use pod::{ProcessInput, ProcessOutput};
+use pod::{ProcessInput, ProcessOutput, StreamError};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::watch,
     time::sleep,
 };
 
-/// Standard input read at once, in bytes.
-const READ_BYTES: usize = 64 * 1024;
+/// Bytes moved at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Output after which the guest is told that it is safe, in bytes: a quarter of what the guest holds.
+const ACKNOWLEDGE_BYTES: u64 = 64 * 1024;
 
 /// How one direction came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +33,16 @@ pub(super) async fn output<W: AsyncWrite + Unpin>(
     mut exited: watch::Receiver<bool>,
     drain: Duration,
 ) -> anyhow::Result<End> {
+    let mut buffer = vec![0; PIECE_BYTES];
+    let mut acknowledged = from.offset();
     loop {
-        let bytes = tokio::select! {
-            bytes = from.next() => bytes.context("read the container's output")?,
+        let count = tokio::select! {
+            count = from.read(&mut buffer) => count.context("read the container's output")?,
             () = late(&mut exited, drain) => {
                 anyhow::bail!("the guest did not end the container's output in {} s", drain.as_secs());
             }
         };
+        let bytes = buffer.get(..count).unwrap_or_default();
         if bytes.is_empty() {
             return Ok(End::Complete);
         }
@@ -49,9 +55,12 @@ pub(super) async fn output<W: AsyncWrite + Unpin>(
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::ReaderGone),
             Err(error) => return Err(error).context("write the container's output"),
         }
-        from.acknowledge()
-            .await
-            .context("acknowledge the container's output")?;
+        if from.offset() - acknowledged >= ACKNOWLEDGE_BYTES {
+            acknowledged = from.offset();
+            from.acknowledge(acknowledged)
+                .await
+                .context("acknowledge the container's output")?;
+        }
     }
 }
 
@@ -64,7 +73,7 @@ async fn late(exited: &mut watch::Receiver<bool>, drain: Duration) {
 /// Sends the caller's standard input to the container, and its end. A container that does not read any more ends it.
 pub(super) async fn input(mut to: ProcessInput) {
     let mut from = tokio::io::stdin();
-    let mut buffer = vec![0; READ_BYTES];
+    let mut buffer = vec![0; PIECE_BYTES];
     loop {
         let read = from.read(&mut buffer).await;
         // Input that can't be read is over, as for a shell.
@@ -75,10 +84,18 @@ pub(super) async fn input(mut to: ProcessInput) {
         let sent = if bytes.is_empty() {
             to.close().await
         } else {
-            to.write(bytes).await
+            send(&mut to, bytes).await
         };
         if bytes.is_empty() || sent.is_err() {
             return;
         }
     }
+}
+
+async fn send(to: &mut ProcessInput, mut bytes: &[u8]) -> Result<(), StreamError> {
+    while !bytes.is_empty() {
+        let sent = to.write(bytes).await?;
+        bytes = bytes.get(sent..).unwrap_or_default();
+    }
+    Ok(())
 }
