@@ -1,6 +1,7 @@
 //! What a test gets: the programs under test with folders of their own, and how long to wait.
 //!
-//! Main types: [`Setting`], the same for all tests of a run, and [`Case`], one per test.
+//! Main types: [`Setting`], the same for all tests of a run, and [`Case`], one per test. The state and its
+//! configuration are the harness's [`Cofferdam`]; commands are started here, because tests talk to them.
 
 use std::env;
 use std::fs;
@@ -10,32 +11,31 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use harness::cofferdam::Cofferdam;
+use harness::leftovers::Snapshot;
 use rustix::process::Pid;
-use tempfile::TempDir;
 use toml::{Table, Value};
 
 use crate::deadlines::{self, LOOK_AGAIN, Patience};
 use crate::running::{Ended, Running};
 use crate::test_host;
 use crate::test_image;
-use crate::traces::{self, Traces};
 
 /// Names the folder with the programs, the guest's kernel and its image.
 pub(crate) const DIST_VARIABLE: &str = "COFFERDAM_DIST";
 
-/// What the dist folder holds, besides the test host's own parts.
+/// What the dist folder holds that is tested here.
 const PROGRAM: &str = "cofferdam";
 const MONITOR: &str = "cofferdam-vmm";
-const KERNEL: &str = "vmlinux";
-const GUEST_IMAGE: &str = "guest.cpio";
+const OTHER_PARTS: [&str; 3] = ["vmlinux", "guest.cpio", "config.toml"];
 
-/// The programs under test, and the store with the test image that tests share.
+/// The programs under test, and a store with the test image that tests share.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     pub(crate) dist: PathBuf,
     patience: Patience,
-    store: Arc<OnceLock<Result<TempDir, String>>>,
+    store: Arc<OnceLock<Result<Cofferdam, String>>>,
 }
 
 impl Setting {
@@ -55,7 +55,7 @@ impl Setting {
 
     /// Looks for everything that is tested, so that a missing build is said once and not by every test.
     pub(crate) fn check(&self) -> Result<()> {
-        for name in [PROGRAM, MONITOR, KERNEL, GUEST_IMAGE] {
+        for name in [PROGRAM, MONITOR].iter().chain(&OTHER_PARTS) {
             let path = self.dist.join(name);
             ensure!(
                 path.is_file(),
@@ -66,86 +66,63 @@ impl Setting {
         Ok(())
     }
 
-    /// The folder of the shared store; the first test that asks imports the test image into it.
-    fn store(&self) -> Result<&Path> {
+    /// The shared state; the first test that asks imports the test image into it.
+    fn store(&self) -> Result<&Cofferdam> {
         let made = self
             .store
             .get_or_init(|| self.import().map_err(|error| format!("{error:#}")));
         made.as_ref()
-            .map(TempDir::path)
             .map_err(|error| anyhow!("import the test image: {error}"))
     }
 
-    fn import(&self) -> Result<TempDir> {
-        let folder = folder("store")?;
-        let archive = folder.path().join("image.tar");
-        test_image::archive()?.write(&archive)?;
-        let configuration =
-            self.configuration(&folder.path().join("state"), &folder.path().join("run"));
-        let file = folder.path().join("config.toml");
-        fs::write(&file, configuration.to_string()).context("write the configuration")?;
-        let mut command = Command::new(self.dist.join(PROGRAM));
-        command
-            .arg("--config")
-            .arg(&file)
-            .args(["image", "import", "--name", test_image::NAME])
-            .arg(&archive);
+    fn import(&self) -> Result<Cofferdam> {
+        let subject = Cofferdam::from_dist(&self.dist)?;
+        let archive = subject.state().join("image.tar");
+        test_image::bundle()?.write_oci_archive(&archive)?;
+        let arguments = ["image", "import", &archive.to_string_lossy()];
+        let command = self.command(&configuration(&subject), &arguments);
         Running::start(command)?
             .finish(self.patience.stretch(deadlines::RUN))?
             .expect_code(0)?;
-        Ok(folder)
+        Ok(subject)
     }
 
-    fn configuration(&self, state: &Path, run: &Path) -> Table {
-        let paths = [
-            ("kernel", self.dist.join(KERNEL)),
-            ("guest_image", self.dist.join(GUEST_IMAGE)),
-            ("monitor", self.dist.join(MONITOR)),
-            ("state_dir", state.to_owned()),
-            ("run_dir", run.to_owned()),
-        ];
-        let text = |path: PathBuf| Value::String(path.to_string_lossy().into_owned());
-        let mut table: Table = paths
-            .into_iter()
-            .map(|(key, path)| (key.to_owned(), text(path)))
-            .collect();
-        table.insert(
-            "deadline_scale".to_owned(),
-            Value::Integer(self.patience.scale().into()),
-        );
-        table
+    fn command(&self, configuration: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.dist.join(PROGRAM));
+        command.arg("--config").arg(configuration).args(arguments);
+        command
     }
 }
 
-/// One test's own folders, and what the host looked like before.
+/// Where the harness writes a state's configuration.
+fn configuration(subject: &Cofferdam) -> PathBuf {
+    subject.state().join("config.toml")
+}
+
+/// One test's own state, and what the host looked like before.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) patience: Patience,
     setting: Setting,
-    folder: TempDir,
-    before: Traces,
+    subject: Cofferdam,
+    before: Snapshot,
 }
 
 impl Case {
     pub(crate) fn new(setting: &Setting) -> Result<Self> {
-        let folder = folder("case")?;
-        let before = Traces::look(test_host::is_inside());
+        let subject = Cofferdam::from_dist(&setting.dist)?;
+        let before = Snapshot::take(&pods(&subject));
         Ok(Self {
             patience: setting.patience,
             setting: setting.clone(),
-            folder,
+            subject,
             before,
         })
     }
 
     /// A folder of the test's own; it goes with the test.
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Where the program under test keeps its live pods.
-    fn run_folder(&self) -> PathBuf {
-        self.folder().join("run")
+        self.subject.state()
     }
 
     /// Where [`Self::cofferdam`] keeps its images: a store of the test's own, empty at first.
@@ -153,9 +130,10 @@ impl Case {
         self.folder().join("state")
     }
 
-    /// A command of the program under test with an empty store.
+    /// A command of the program under test with a store of the test's own.
     pub(crate) fn cofferdam(&self, arguments: &[&str]) -> Result<Command> {
-        self.configured("own", &self.own_state(), "", arguments)
+        let file = self.configured("own", Table::new())?;
+        Ok(self.setting.command(&file, arguments))
     }
 
     /// A run of the test image.
@@ -165,6 +143,15 @@ impl Case {
 
     /// A run of the test image under a configuration with these lines laid over the usual one.
     fn run_command_with(&self, over: &str, flags: &[&str], command: &[&str]) -> Result<Command> {
+        let mut lines = over
+            .parse::<Table>()
+            .context("read the lines laid over the configuration")?;
+        let state = self.setting.store()?.state().join("state");
+        lines.insert(
+            "state_dir".to_owned(),
+            Value::String(state.to_string_lossy().into_owned()),
+        );
+        let file = self.configured("shared", lines)?;
         let arguments = [
             &["run", "--image", test_image::NAME],
             flags,
@@ -172,27 +159,22 @@ impl Case {
             command,
         ]
         .concat();
-        let state = self.setting.store()?.join("state");
-        self.configured("shared", &state, over, &arguments)
+        Ok(self.setting.command(&file, &arguments))
     }
 
-    fn configured(
-        &self,
-        name: &str,
-        state: &Path,
-        over: &str,
-        arguments: &[&str],
-    ) -> Result<Command> {
-        let mut configuration = self.setting.configuration(state, &self.run_folder());
-        configuration.extend(
-            over.parse::<Table>()
-                .context("read the lines laid over the configuration")?,
+    /// The harness's configuration with some keys said anew.
+    fn configured(&self, name: &str, over: Table) -> Result<PathBuf> {
+        let usual =
+            fs::read_to_string(configuration(&self.subject)).context("read the configuration")?;
+        let mut configuration = usual.parse::<Table>().context("read the configuration")?;
+        configuration.insert(
+            "deadline_scale".to_owned(),
+            Value::Integer(self.patience.scale().into()),
         );
+        configuration.extend(over);
         let file = self.folder().join(format!("{name}.toml"));
         fs::write(&file, configuration.to_string()).context("write the configuration")?;
-        let mut command = Command::new(self.setting.dist.join(PROGRAM));
-        command.arg("--config").arg(file).args(arguments);
-        Ok(command)
+        Ok(file)
     }
 
     pub(crate) fn start(&self, flags: &[&str], command: &[&str]) -> Result<Running> {
@@ -220,7 +202,7 @@ impl Case {
     pub(crate) fn monitor(&self) -> Result<Pid> {
         let deadline = Instant::now() + self.patience.stretch(deadlines::STEP);
         loop {
-            if let Some(monitor) = traces::processes(MONITOR).first() {
+            if let Some(monitor) = processes(MONITOR).first() {
                 return Ok(*monitor);
             }
             ensure!(
@@ -231,25 +213,34 @@ impl Case {
         }
     }
 
-    /// Checks that the host is as it was, and that no pod's folder is left.
+    /// Waits until the host is as it was before the test: a process that was killed takes a moment to go.
     pub(crate) fn nothing_left(&self) -> Result<()> {
-        self.before
-            .wait_until_gone(self.patience.stretch(deadlines::STEP))?;
-        let pods = self.run_folder().join("pods");
-        let left: Vec<PathBuf> = fs::read_dir(pods)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        ensure!(left.is_empty(), "left behind: {left:?}");
-        Ok(())
+        let deadline = Instant::now() + self.patience.stretch(deadlines::STEP);
+        loop {
+            let now = Snapshot::take(&pods(&self.subject));
+            let left = now.new_since(&self.before);
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!("left behind: {left:#?}");
+            }
+            thread::park_timeout(LOOK_AGAIN);
+        }
     }
 }
 
-fn folder(what: &str) -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix(&format!("{}{what}-", traces::OWN_PREFIX))
-        .tempdir()
-        .context("make a folder")
+/// Where a state keeps a folder for each live pod.
+fn pods(subject: &Cofferdam) -> PathBuf {
+    subject.state().join("run/pods")
+}
+
+/// Running processes of this name, which the kernel keeps to 15 bytes (proc_pid_comm(5)).
+fn processes(name: &str) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let called = pids.filter(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+    });
+    called.filter_map(Pid::from_raw).collect()
 }

@@ -7,13 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::Test;
-use crate::archive::{self, Archive, Layer};
 use crate::case::Case;
 use crate::deadlines::{self, Patience};
 use crate::running::Running;
 use crate::terminal::Terminal;
 use crate::test_image;
-use crate::traces::Traces;
+use harness::leftovers::Snapshot;
 
 pub(crate) const TESTS: &[Test] = &[
     ("program_is_waited_for_with_all_it_said", program_ends),
@@ -79,23 +78,16 @@ fn terminal_works(case: &Case) -> Result<()> {
     Ok(())
 }
 
-fn traces_are_found(_: &Case) -> Result<()> {
-    let before = Traces::look(false);
-    before.wait_until_gone(Duration::ZERO)?;
-    let folder = tempfile::Builder::new()
-        .prefix("cofferdam-trace-")
-        .tempdir()
-        .context("make a folder")?;
-    let error = before
-        .wait_until_gone(Duration::ZERO)
-        .err()
-        .context("a new folder is a trace")?;
+fn traces_are_found(case: &Case) -> Result<()> {
+    let before = Snapshot::take(case.folder());
+    fs::write(case.folder().join("left"), b"").context("leave something")?;
+    let after = Snapshot::take(case.folder());
+    let left = after.new_since(&before);
     ensure!(
-        error.to_string().contains("cofferdam-trace-"),
-        "it is named: {error}"
+        left.iter().any(|line| line.ends_with("/left")),
+        "the file is named: {left:?}"
     );
-    drop(folder);
-    before.wait_until_gone(Duration::ZERO)
+    case.nothing_left()
 }
 
 fn time_scale() -> Result<()> {
@@ -122,27 +114,15 @@ fn time_scale() -> Result<()> {
 
 fn image_is_readable(case: &Case) -> Result<()> {
     let path = case.folder().join("image.tar");
-    for archive in [
-        test_image::archive()?,
-        Archive::docker("a:b", &[&Layer::new().finish()?]),
-    ] {
-        archive.write(&path)?;
-        let mut list = Command::new("tar");
-        list.arg("tf").arg(&path);
-        let ended = case.finish(list, deadlines::COMMAND)?;
-        ended.expect_code(0)?;
-        ensure!(
-            ended.text().lines().count() == archive.members.len(),
-            "{ended}"
-        );
-    }
-    for (name, bytes) in &test_image::archive()?.members {
-        let named = name.strip_prefix("blobs/sha256/");
-        ensure!(
-            named.is_none_or(|digest| digest == archive::sha256(bytes)),
-            "{name} has other bytes"
-        );
-    }
+    test_image::bundle()?.write_oci_archive(&path)?;
+    let mut list = Command::new("tar");
+    list.arg("tf").arg(&path);
+    let ended = case.finish(list, deadlines::COMMAND)?;
+    ended.expect_code(0)?;
+    ensure!(
+        ended.text().lines().any(|member| member == "index.json"),
+        "{ended}"
+    );
     Ok(())
 }
 

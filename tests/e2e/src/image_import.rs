@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use harness::image::{Bundle, Compression, ImageBuilder, Layer};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::Test;
-use crate::archive::{Archive, Layer, Packed};
 use crate::case::Case;
 use crate::deadlines;
 use crate::running::Ended;
@@ -21,10 +22,13 @@ pub(crate) const KERNEL_MOUNT_VARIABLE: &str = "COFFERDAM_KERNEL_MOUNT_TEST";
 
 pub(crate) const TESTS: &[Test] = &[
     ("oci_archive_is_listed_run_and_removed", |case| {
-        life_of_an_image(case, &oci()?)
+        life_of_an_image(case, Bundle::write_oci_archive)
     }),
     ("docker_archive_is_listed_run_and_removed", |case| {
-        life_of_an_image(case, &docker()?)
+        life_of_an_image(case, Bundle::write_docker_archive)
+    }),
+    ("layout_folder_is_listed_run_and_removed", |case| {
+        life_of_an_image(case, Bundle::write_layout)
     }),
     ("second_import_of_the_same_changes_nothing", second_import),
     ("layer_shared_by_two_images_is_kept_once", shared_layer),
@@ -32,16 +36,13 @@ pub(crate) const TESTS: &[Test] = &[
         broken(case, &other_bytes()?, &["sha256"])
     }),
     ("blob_that_is_missing_keeps_nothing", |case| {
-        broken(case, &missing_blob()?, &["blobs/sha256"])
+        broken(case, &missing_blob()?, &["sha256"])
     }),
     ("layer_that_is_cut_short_keeps_nothing", |case| {
         broken(case, &cut_layer()?, &["sha256"])
     }),
     ("path_that_climbs_out_keeps_nothing", |case| {
         broken(case, &climbing_path()?, &["../"])
-    }),
-    ("archive_without_an_image_keeps_nothing", |case| {
-        broken(case, &Archive::default(), &[])
     }),
     ("archive_that_is_cut_short_keeps_nothing", cut_archive),
     ("file_that_is_no_archive_keeps_nothing", no_archive),
@@ -50,46 +51,22 @@ pub(crate) const TESTS: &[Test] = &[
     ("erofs_compares_equal_to_tar_for_the_kernel", kernel_mount),
 ];
 
-const NAME: &str = "imported";
+/// The name of the images that are only imported.
+const NAME: &str = "small:latest";
 
-/// What one layer hides of the one below it: a whiteout (OCI image spec, "Whiteouts").
-fn upper() -> Result<Packed> {
-    Layer::new()
-        .file("etc/.wh.group", 0o644, b"")?
-        .file("hello", 0o644, b"from the upper layer\n")?
-        .finish()
+/// One layer that does not compress, and a layer that makes the image this one.
+fn image(name: &str, differing: &str) -> ImageBuilder {
+    let shared = Layer::new(Compression::None).file("block", 0o644, test_image::block());
+    let own = Layer::new(Compression::Gzip).file(differing, 0o644, "hello\n");
+    ImageBuilder::new(name).layer(shared).layer(own)
 }
 
-fn oci() -> Result<Archive> {
-    Ok(Archive::oci(
-        NAME,
-        &[test_image::busybox_layer()?, &upper()?],
-    ))
-}
-
-fn docker() -> Result<Archive> {
-    Ok(Archive::docker(
-        &format!("{NAME}:latest"),
-        &[test_image::busybox_layer()?, &upper()?],
-    ))
-}
-
-/// A small image to be spoiled.
-fn small() -> Result<Archive> {
-    Ok(Archive::oci(
-        NAME,
-        &[&Layer::new()
-            .file(
-                "hello", 0o644, b"hello
-",
-            )?
-            .finish()?],
-    ))
-}
-
-fn life_of_an_image(case: &Case, archive: &Archive) -> Result<()> {
+fn life_of_an_image(case: &Case, write: fn(&Bundle, &Path) -> Result<()>) -> Result<()> {
     let empty = files(case)?;
-    import(case, archive)?.expect_code(0)?;
+    let path = case.folder().join("image");
+    write(test_image::bundle()?, &path)?;
+    let import = case.cofferdam(&["image", "import", &path.to_string_lossy()])?;
+    case.finish(import, deadlines::RUN)?.expect_code(0)?;
     ensure!(
         list(case)?.len() == 1,
         "one image is listed: {:?}",
@@ -99,116 +76,161 @@ fn life_of_an_image(case: &Case, archive: &Archive) -> Result<()> {
         .first()
         .map(|image| image["names"].to_string())
         .unwrap_or_default();
-    ensure!(names.contains(NAME), "it has the name {NAME}: {names}");
+    ensure!(names.contains(test_image::NAME), "it has its name: {names}");
 
-    let script = "cat /hello; ls /etc";
-    let run = case.cofferdam(&["run", "--image", NAME, "--", "sh", "-c", script])?;
-    let ended = case.finish(run, deadlines::RUN)?;
-    ended.expect_code(0)?;
-    let text = ended.text();
-    ensure!(
-        text.starts_with("from the upper layer\n"),
-        "the upper layer is there: {ended}"
+    let script = format!(
+        "cat {}; test ! -e {}",
+        test_image::HELLO,
+        test_image::TAKEN_AWAY
     );
-    ensure!(
-        text.contains("passwd") && !text.contains("group"),
-        "the lower one shows but for the whiteout: {ended}"
-    );
+    let run = case.cofferdam(&[
+        "run",
+        "--image",
+        test_image::NAME,
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ])?;
+    case.finish(run, deadlines::RUN)?
+        .expect_code(0)?
+        .expect_stdout(test_image::GREETING)?;
 
-    case.tell(&["image", "rm", NAME])?.expect_code(0)?;
+    case.tell(&["image", "rm", test_image::NAME])?
+        .expect_code(0)?;
     ensure!(list(case)?.is_empty(), "none is listed: {:?}", list(case)?);
     same_files(&empty, &files(case)?)
 }
 
 fn second_import(case: &Case) -> Result<()> {
-    import(case, &oci()?)?.expect_code(0)?;
+    let bundle = image(NAME, "hello").build()?;
+    import(case, &bundle)?.expect_code(0)?;
     let first = files(case)?;
-    import(case, &oci()?)?.expect_code(0)?;
+    import(case, &bundle)?.expect_code(0)?;
     ensure!(list(case)?.len() == 1, "still one image: {:?}", list(case)?);
     same_files(&first, &files(case)?)
 }
 
 fn shared_layer(case: &Case) -> Result<()> {
-    import(case, &oci()?)?.expect_code(0)?;
+    import(case, &image(NAME, "hello").build()?)?.expect_code(0)?;
     let one = bytes(&files(case)?)?;
-    let busybox = test_image::busybox_layer()?;
-    let other = Layer::new().file("other", 0o644, b"other\n")?.finish()?;
-    import(case, &Archive::oci("second", &[busybox, &other]))?.expect_code(0)?;
+    import(case, &image("second:latest", "other").build()?)?.expect_code(0)?;
     let growth = bytes(&files(case)?)?.saturating_sub(one);
     ensure!(list(case)?.len() == 2, "two images: {:?}", list(case)?);
-    let shared = u64::try_from(busybox.plain.len()).context("a length fits 64 bits")?;
+    let shared = u64::try_from(test_image::block().len()).context("a length fits 64 bits")?;
     ensure!(
         growth < shared / 2,
         "the store grew by {growth} bytes, though a layer of {shared} is shared"
     );
     case.tell(&["image", "rm", NAME])?.expect_code(0)?;
-    let run = case.cofferdam(&["run", "--image", "second", "--", "cat", "/other"])?;
-    case.finish(run, deadlines::RUN)?
-        .expect_code(0)?
-        .expect_stdout("other\n")?;
+    ensure!(
+        bytes(&files(case)?)? >= shared,
+        "the layer stays while one image has it"
+    );
+    case.tell(&["image", "rm", "second:latest"])?
+        .expect_code(0)?;
+    ensure!(
+        bytes(&files(case)?)? < shared,
+        "the layer goes with the last image"
+    );
     Ok(())
 }
 
-/// The layer's blob: the only one that is not JSON.
-fn layer_blob(archive: &mut Archive) -> Result<(String, Vec<u8>)> {
-    let blobs = archive
-        .members
-        .iter()
-        .filter(|(name, _)| name.starts_with("blobs/"));
-    let layer = blobs
-        .filter(|(_, bytes)| !bytes.starts_with(b"{"))
-        .map(|(name, _)| name.clone())
-        .next();
-    let name = layer.context("the archive has a layer")?;
-    let bytes = archive
-        .members
-        .remove(&name)
-        .context("the archive has that blob")?;
-    Ok((name, bytes))
+/// A small image to be spoiled: its manifest names one layer, by digest.
+fn small() -> Result<Bundle> {
+    let layer = Layer::new(Compression::Gzip).file("hello", 0o644, "hello\n");
+    ImageBuilder::new(NAME).layer(layer).build()
 }
 
-fn other_bytes() -> Result<Archive> {
-    let mut archive = small()?;
-    let (name, mut bytes) = layer_blob(&mut archive)?;
+fn other_bytes() -> Result<Bundle> {
+    let mut bundle = small()?;
+    let bytes = &mut bundle
+        .layers
+        .first_mut()
+        .context("the image has a layer")?
+        .bytes;
     let middle = bytes.len() / 2;
-    if let Some(byte) = bytes.get_mut(middle) {
-        *byte ^= 1;
-    }
-    archive.members.insert(name, bytes);
-    Ok(archive)
+    *bytes.get_mut(middle).context("the layer has bytes")? ^= 1;
+    Ok(bundle)
 }
 
-fn missing_blob() -> Result<Archive> {
-    let mut archive = small()?;
-    layer_blob(&mut archive)?;
-    Ok(archive)
+fn missing_blob() -> Result<Bundle> {
+    let mut bundle = small()?;
+    bundle.layers.clear();
+    Ok(bundle)
 }
 
-fn cut_layer() -> Result<Archive> {
-    let mut archive = small()?;
-    let (name, mut bytes) = layer_blob(&mut archive)?;
+fn cut_layer() -> Result<Bundle> {
+    let mut bundle = small()?;
+    let bytes = &mut bundle
+        .layers
+        .first_mut()
+        .context("the image has a layer")?
+        .bytes;
     bytes.truncate(bytes.len() / 2);
-    archive.members.insert(name, bytes);
-    Ok(archive)
+    Ok(bundle)
 }
 
-fn climbing_path() -> Result<Archive> {
-    Ok(Archive::oci(
-        NAME,
-        &[&Layer::new()
-            .file_at_raw_path(
-                "../../climbed",
-                b"out
-",
-            )?
-            .finish()?],
-    ))
+/// `tar` refuses to write such a path, so another of the same length is replaced, in the layer and in its checksum,
+/// and every digest that follows from it.
+fn climbing_path() -> Result<Bundle> {
+    const HARMLESS: &[u8] = b"up/up/climbed";
+    const CLIMBING: &[u8] = b"../../climbed";
+    let layer = Layer::new(Compression::None).file("up/up/climbed", 0o644, "out\n");
+    let mut bundle = ImageBuilder::new(NAME).layer(layer).build()?;
+    let layer = bundle.layers.first_mut().context("the image has a layer")?;
+    let before = layer.digest.clone();
+    let mut header = tar::Header::new_old();
+    header
+        .as_mut_bytes()
+        .copy_from_slice(layer.bytes.get(..512).context("the layer has a header")?);
+    header
+        .as_old_mut()
+        .name
+        .get_mut(..HARMLESS.len())
+        .context("the name is there")?
+        .copy_from_slice(CLIMBING);
+    header.set_cksum();
+    layer
+        .bytes
+        .get_mut(..512)
+        .context("the layer has a header")?
+        .copy_from_slice(header.as_bytes());
+    layer.digest = digest(&layer.bytes);
+    let after = layer.digest.clone();
+    let config_before = bundle.config.digest.clone();
+    replace(&mut bundle.config.bytes, &before, &after)?;
+    bundle.config.digest = digest(&bundle.config.bytes);
+    replace(&mut bundle.manifest.bytes, &before, &after)?;
+    replace(
+        &mut bundle.manifest.bytes,
+        &config_before,
+        &bundle.config.digest,
+    )?;
+    bundle.manifest.digest = digest(&bundle.manifest.bytes);
+    Ok(bundle)
+}
+
+/// Replaces a text in JSON by another of the same length.
+fn replace(json: &mut Vec<u8>, before: &str, after: &str) -> Result<()> {
+    let text = std::str::from_utf8(json).context("JSON is text")?;
+    ensure!(text.contains(before), "{before} stands in {text}");
+    *json = text.replace(before, after).into_bytes();
+    Ok(())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("sha256:{hex}")
 }
 
 /// Imports what can't be imported: an error with these words, and the store as it was.
-fn broken(case: &Case, archive: &Archive, words: &[&str]) -> Result<()> {
+fn broken(case: &Case, bundle: &Bundle, words: &[&str]) -> Result<()> {
     let before = files(case)?;
-    import(case, archive)?
+    import(case, bundle)?
         .expect_failure()?
         .expect_stdout("")?
         .expect_error_naming(words)?;
@@ -217,7 +239,7 @@ fn broken(case: &Case, archive: &Archive, words: &[&str]) -> Result<()> {
 
 fn cut_archive(case: &Case) -> Result<()> {
     let path = case.folder().join("whole.tar");
-    small()?.write(&path)?;
+    small()?.write_oci_archive(&path)?;
     let whole = fs::read(&path).context("read the archive back")?;
     let cut = whole.get(..whole.len() / 2).unwrap_or_default();
     refuses_file(case, cut, &[])
@@ -225,7 +247,9 @@ fn cut_archive(case: &Case) -> Result<()> {
 
 fn no_archive(case: &Case) -> Result<()> {
     refuses_file(case, &[0x5a; 100_000], &["spoiled.tar"])?;
-    refuses_file(case, b"", &["spoiled.tar"])
+    refuses_file(case, b"", &["spoiled.tar"])?;
+    // A tar archive without a member.
+    refuses_file(case, &[0; 1024], &["spoiled.tar"])
 }
 
 fn refuses_file(case: &Case, bytes: &[u8], words: &[&str]) -> Result<()> {
@@ -266,9 +290,9 @@ fn kernel_mount(case: &Case) -> Result<()> {
     Ok(())
 }
 
-fn import(case: &Case, archive: &Archive) -> Result<Ended> {
+fn import(case: &Case, bundle: &Bundle) -> Result<Ended> {
     let path = case.folder().join("image.tar");
-    archive.write(&path)?;
+    bundle.write_oci_archive(&path)?;
     let command = case.cofferdam(&["image", "import", &path.to_string_lossy()])?;
     case.finish(command, deadlines::RUN)
 }

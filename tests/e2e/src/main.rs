@@ -4,14 +4,12 @@
 //! the nested test host (`test_host.rs`). Every test gets a [`Case`](case::Case) of its own and must leave nothing
 //! behind. They run one at a time; a test of two VMs at once starts both.
 
-mod archive;
 mod case;
 mod deadlines;
 mod running;
 mod terminal;
 mod test_host;
 mod test_image;
-mod traces;
 
 mod check;
 mod frame;

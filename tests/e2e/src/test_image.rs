@@ -1,29 +1,43 @@
-//! The image that the tests run: Debian's static busybox, a program that dies, and a block of known bytes.
+//! The image that the tests run: the harness's busybox, and above it a layer with what these tests look for.
 //!
-//! Main function: [`archive`].
+//! Main function: [`bundle`].
 
-use std::fs;
-use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
+use harness::busybox;
+use harness::image::{Bundle, Compression, Layer};
 
-use crate::archive::{Archive, Layer, Packed};
-
-pub(crate) const NAME: &str = "e2e";
+pub(crate) const NAME: &str = busybox::REFERENCE;
 
 /// A file of known bytes in the image, a MiB long.
 pub(crate) const BLOCK: &str = "/block";
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// From Debian's package busybox-static.
-const BUSYBOX: &str = "/usr/bin/busybox";
+/// A file of the upper layer and what it says.
+pub(crate) const HELLO: &str = "/hello";
+pub(crate) const GREETING: &str = "from the upper layer\n";
 
-const PASSWD: &str = "root:x:0:0:root:/:/bin/sh\nuser:x:1000:1000:user:/:/bin/sh\n";
-const GROUP: &str = "root:x:0:\nuser:x:1000:\nextra:x:2000:user\n";
+/// A folder of the lower layer that the upper one takes away.
+pub(crate) const TAKEN_AWAY: &str = "/var";
 
-pub(crate) fn archive() -> Result<Archive> {
-    Ok(Archive::oci(NAME, &[busybox_layer()?, &own_layer()?]))
+/// Built once: compressing and hashing are dear in a debug build where everything is emulated.
+pub(crate) fn bundle() -> Result<&'static Bundle> {
+    static BUNDLE: OnceLock<Result<Bundle, String>> = OnceLock::new();
+    let bundle = BUNDLE.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    bundle
+        .as_ref()
+        .map_err(|error| anyhow!("build the test image: {error}"))
+}
+
+fn build() -> Result<Bundle> {
+    let in_root = |path: &'static str| path.trim_start_matches('/');
+    let layer = Layer::new(Compression::None)
+        .file("bin/trap", 0o755, program_that_dies())
+        .file(in_root(BLOCK), 0o644, block())
+        .file(in_root(HELLO), 0o644, GREETING)
+        .whiteout(in_root(TAKEN_AWAY));
+    busybox::busybox_image()?.layer(layer).build()
 }
 
 /// Bytes that no compressor and no luck reproduces: a linear congruential generator (Knuth, MMIX) from one seed.
@@ -36,55 +50,6 @@ pub(crate) fn block() -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     (0..BLOCK_BYTES).map(|_| next()).collect()
-}
-
-/// Made once: several images share it.
-pub(crate) fn busybox_layer() -> Result<&'static Packed> {
-    static LAYER: OnceLock<Result<Packed, String>> = OnceLock::new();
-    let layer = LAYER.get_or_init(|| make_busybox_layer().map_err(|error| format!("{error:#}")));
-    layer
-        .as_ref()
-        .map_err(|error| anyhow!("make the layer of busybox: {error}"))
-}
-
-fn make_busybox_layer() -> Result<Packed> {
-    let busybox =
-        fs::read(BUSYBOX).with_context(|| format!("read {BUSYBOX}: install busybox-static"))?;
-    let mut layer = Layer::new()
-        .folder("bin", 0o755)?
-        .file("bin/busybox", 0o755, &busybox)?;
-    for applet in applets()? {
-        layer = layer.symlink(&format!("bin/{applet}"), "busybox")?;
-    }
-    for folder in ["dev", "etc", "proc", "sys"] {
-        layer = layer.folder(folder, 0o755)?;
-    }
-    layer
-        .folder("tmp", 0o1777)?
-        .file("etc/passwd", 0o644, PASSWD.as_bytes())?
-        .file("etc/group", 0o644, GROUP.as_bytes())?
-        .finish()
-}
-
-fn own_layer() -> Result<Packed> {
-    let layer = Layer::new().file("bin/trap", 0o755, &program_that_dies())?;
-    layer
-        .file(BLOCK.trim_start_matches('/'), 0o644, &block())?
-        .finish()
-}
-
-fn applets() -> Result<Vec<String>> {
-    let listing = Command::new(BUSYBOX)
-        .arg("--list")
-        .output()
-        .with_context(|| format!("run {BUSYBOX}"))?;
-    ensure!(listing.status.success(), "{BUSYBOX} --list failed");
-    let names = String::from_utf8(listing.stdout).context("read the list of busybox's commands")?;
-    Ok(names
-        .lines()
-        .filter(|name| *name != "busybox")
-        .map(str::to_owned)
-        .collect())
 }
 
 /// The smallest ELF program (elf(5)): one segment with one instruction, `ud2`, which is SIGILL.
