@@ -126,7 +126,10 @@ impl Interrupts {
                 number: pin,
                 source,
             })?;
-        Ok(Line { eventfd })
+        Ok(Line {
+            _vm: self.shared.vm.clone(),
+            eventfd,
+        })
     }
 
     /// Brings KVM's table up to date, if it isn't.
@@ -307,6 +310,8 @@ impl Drop for MsiVector {
 /// An edge-triggered pin of the I/O APIC.
 #[derive(Debug)]
 pub struct Line {
+    /// KVM lets go of all eventfds when the machine's descriptor is closed, whether processors still run or not.
+    _vm: Vm,
     eventfd: EventFd,
 }
 

@@ -36,6 +36,8 @@ pub struct Processor {
     run_bytes: usize,
     kicked: Arc<Kicked>,
     counts: Arc<ExitCounts>,
+    /// The machine's memory and eventfds go with its last handle; a processor needs both.
+    _vm: Vm,
 }
 
 /// Why a processor left the guest. Data of a read is to be filled in before the processor runs again; it comes in as all ones.
@@ -126,6 +128,7 @@ impl Processor {
                 }),
             }),
             counts: Arc::default(),
+            _vm: vm.clone(),
         })
     }
 

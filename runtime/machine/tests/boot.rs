@@ -1,6 +1,10 @@
 //! Boots the guest kernel with no disk and no init. Needs a KVM that runs stock guests and a kernel: its path in
 //! COFFERDAM_TEST_KERNEL. Elsewhere it says what is missing.
-#![expect(clippy::unwrap_used, reason = "a set-up that fails is to end the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a set-up that fails ends the test, and a test says what it saw"
+)]
 
 use std::{
     env,

@@ -113,7 +113,11 @@ fn definition_is_understood_by_iasl() {
         assert!(output.status.success(), "{said}");
     }
     let text = fs::read_to_string(source).unwrap();
-    for line in ["Device (_SB.PCI0)", "Notify (\\_SB.VGEN, 0x80)", "Method (_OSC, 4"] {
+    for line in [
+        "Device (_SB.PCI0)",
+        "Notify (\\_SB.VGEN, 0x80)",
+        "Method (_OSC, 4",
+    ] {
         assert!(text.contains(line), "{line} in {text}");
     }
 }
