@@ -31,6 +31,13 @@ pub enum ChannelError {
     Closed,
 }
 
+impl ChannelError {
+    /// The other end is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Self::Send(SendError::Socket(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
 impl Channel {
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
         ioctl_fionbio(&socket, true)?;
@@ -59,6 +66,8 @@ impl Channel {
             let mut ready = self.0.readable().await.map_err(ChannelError::Watch)?;
             match monitor::receive(self.0.as_fd()) {
                 Err(error) if error.would_block() => ready.clear_ready(),
+                // The other end closed before it read all; the kernel says so once. What it sent before is still there.
+                Err(error) if is_reset(&error) => (),
                 received => return received?.ok_or(ChannelError::Closed),
             }
         }
@@ -66,9 +75,16 @@ impl Channel {
 
     /// A message that is there already.
     pub(crate) fn take<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        let received = monitor::receive(self.0.as_fd()).ok()??;
-        Some(received.message)
+        let received = match monitor::receive(self.0.as_fd()) {
+            Err(error) if is_reset(&error) => monitor::receive(self.0.as_fd()),
+            received => received,
+        };
+        received.ok().flatten().map(|received| received.message)
     }
+}
+
+fn is_reset(error: &ReceiveError) -> bool {
+    matches!(error, ReceiveError::Socket(error) if error.kind() == io::ErrorKind::ConnectionReset)
 }
 
 /// Registers a descriptor with the runtime.

@@ -14,3 +14,6 @@ pub const KILL: Duration = Duration::from_secs(30);
 
 /// For a machine that lives with its launcher to end by itself after the handle is dropped; then it is killed.
 pub const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Between the closing of a monitor's sockets and the end of its process.
+pub const DYING: Duration = Duration::from_secs(5);

@@ -4,11 +4,12 @@
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
+    sync::Arc,
 };
 
 use monitor::{Ending, Lifetime, Reply, Request, Status};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     time::timeout,
 };
 use tracing::{debug, warn};
@@ -30,8 +31,6 @@ pub(crate) enum Command {
         fds: Vec<OwnedFd>,
         reply: oneshot::Sender<Result<Reply, RequestError>>,
     },
-    /// Kills the process.
-    Kill,
 }
 
 /// What the keeper owns.
@@ -43,6 +42,8 @@ pub(crate) struct Keeper {
     /// The launch socket and what its closing means to the machine, if we launched it.
     pub(crate) launch: Option<(Channel, Lifetime)>,
     pub(crate) process: Process,
+    /// Kills the process, whatever the keeper waits for.
+    pub(crate) kill: Arc<Notify>,
 }
 
 /// What happened first.
@@ -51,6 +52,7 @@ enum Event {
     Last(Ending),
     ControlClosed,
     LaunchClosed,
+    Kill,
     Command(Option<Command>),
 }
 
@@ -67,7 +69,7 @@ impl Keeper {
                 Event::Last(ending) => last = Some(ending),
                 Event::ControlClosed => self.control = None,
                 Event::LaunchClosed => self.launch = None,
-                Event::Command(Some(Command::Kill)) => self.kill(),
+                Event::Kill => self.kill(),
                 Event::Command(Some(Command::Ask {
                     request,
                     fds,
@@ -96,6 +98,7 @@ impl Keeper {
                 message.map_or(Event::ControlClosed, Event::Last)
             }
             () = self.process.gone() => Event::Gone,
+            () = self.kill.notified() => Event::Kill,
             command = commands.recv() => Event::Command(command),
         }
     }
@@ -106,12 +109,34 @@ impl Keeper {
             None => run_folder::connect(&self.run_folder).map_err(RequestError::Connect)?,
         };
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-        let answered = timeout(deadlines::REQUEST, ask(&control, &request, &fds)).await;
-        let answer = answered.unwrap_or(Err(RequestError::Late));
-        if matches!(answer, Ok(_) | Err(RequestError::Refused { .. })) {
-            self.control = Some(control);
+        let answer = tokio::select! {
+            answered = timeout(deadlines::REQUEST, ask(&control, &request, &fds)) => {
+                answered.unwrap_or(Err(RequestError::Late))
+            }
+            () = self.kill.notified() => {
+                self.kill();
+                Err(RequestError::Channel(ChannelError::Closed))
+            }
+        };
+        match answer {
+            Ok((reply, _)) => {
+                self.control = Some(control);
+                Ok(reply)
+            }
+            Err(refused @ RequestError::Refused { .. }) => {
+                self.control = Some(control);
+                Err(refused)
+            }
+            // A connection breaks because the monitor dies.
+            Err(RequestError::Channel(_)) if self.is_dying().await => {
+                Err(RequestError::Ended(self.bury(None).await))
+            }
+            Err(error) => Err(error),
         }
-        answer.map(|(reply, _)| reply)
+    }
+
+    async fn is_dying(&self) -> bool {
+        timeout(deadlines::DYING, self.process.gone()).await.is_ok()
     }
 
     fn kill(&self) {

@@ -121,11 +121,11 @@ async fn start(
     let newborn = started
         .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(failed)?;
-    launch
-        .send(&message, parcel.fds())
-        .await
-        .map_err(LaunchError::Talk)?;
-    Ok((launch, newborn))
+    match launch.send(&message, parcel.fds()).await {
+        // It is dead already; what is known of that comes when its first word is waited for.
+        Err(error) if error.is_broken() => Ok((launch, newborn)),
+        sent => sent.map(|()| (launch, newborn)).map_err(LaunchError::Talk),
+    }
 }
 
 /// What the monitor says about its start.

@@ -3,12 +3,13 @@
 use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use monitor::{Ending, PciAddress, Reply, Request, Running, Status};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     channel::ChannelError,
@@ -31,6 +32,7 @@ const COMMANDS: usize = 16;
 pub struct Monitor {
     commands: mpsc::Sender<Command>,
     ending: watch::Receiver<Option<Ending>>,
+    kill: Arc<Notify>,
     run_folder: PathBuf,
     pid: Option<u32>,
 }
@@ -104,6 +106,7 @@ impl Monitor {
             control: Some(born.control),
             launch: Some((born.launch, lifetime)),
             process: born.process,
+            kill: Arc::default(),
         };
         Ok((Self::keep(keeper), born.running))
     }
@@ -136,6 +139,7 @@ impl Monitor {
             control: Some(control),
             launch: None,
             process,
+            kill: Arc::default(),
         };
         Ok(Self::keep(keeper))
     }
@@ -143,12 +147,14 @@ impl Monitor {
     fn keep(keeper: Keeper) -> Self {
         let run_folder = keeper.run_folder.clone();
         let pid = keeper.process.pid();
+        let kill = Arc::clone(&keeper.kill);
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (ending_out, ending) = watch::channel(None);
         tokio::spawn(keeper.run(commands_in, ending_out));
         Self {
             commands,
             ending,
+            kill,
             run_folder,
             pid,
         }
@@ -221,8 +227,7 @@ impl Monitor {
         if let Ok(ending) = tokio::time::timeout(deadline, asked).await {
             return ending;
         }
-        // A keeper that is gone has published the ending before.
-        drop(self.commands.send(Command::Kill).await);
+        self.kill.notify_one();
         self.ended().await
     }
 
@@ -243,17 +248,18 @@ impl Monitor {
 
     async fn ask(&self, request: Request, fds: Vec<OwnedFd>) -> Result<Reply, RequestError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self
-            .commands
-            .send(Command::Ask {
-                request,
-                fds,
-                reply,
-            })
-            .await;
-        match (sent, answer.await) {
-            (Ok(()), Ok(answer)) => answer,
-            _ => Err(RequestError::Ended(self.ended().await)),
+        let command = Command::Ask {
+            request,
+            fds,
+            reply,
+        };
+        // A keeper that is gone has published the ending. Its answer's other end is in what was not sent: nobody waits for it.
+        if self.commands.send(command).await.is_err() {
+            return Err(RequestError::Ended(self.ended().await));
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(RequestError::Ended(self.ended().await)),
         }
     }
 }

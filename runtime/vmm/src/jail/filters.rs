@@ -93,6 +93,12 @@ const EVERY_THREAD: &[Rule] = &[
         arguments: &[],
         reason: "descriptors of connections, queues and disks that are let go",
     },
+    #[cfg(debug_assertions)]
+    Rule {
+        syscall: libc::SYS_fcntl,
+        arguments: &[Argument::Is(1, bits(libc::F_GETFD))],
+        reason: "Rust's debug builds check a descriptor before they close it",
+    },
     Rule {
         syscall: SYS_brk,
         arguments: &[],

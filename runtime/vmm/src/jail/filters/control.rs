@@ -2,11 +2,11 @@
 
 use libc::{
     CLONE_CHILD_CLEARTID, CLONE_FILES, CLONE_FS, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND,
-    CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, PR_SET_NAME, PR_SET_NO_NEW_PRIVS,
-    SECCOMP_SET_MODE_FILTER, SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4, SYS_clone, SYS_clone3,
-    SYS_epoll_create1, SYS_eventfd2, SYS_fstat, SYS_getrandom, SYS_ioctl, SYS_lseek, SYS_prctl,
-    SYS_recvmsg, SYS_rseq, SYS_sched_getaffinity, SYS_seccomp, SYS_sendmsg, SYS_set_robust_list,
-    SYS_statx,
+    CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, F_DUPFD_CLOEXEC, F_GETFL, PR_SET_NAME,
+    PR_SET_NO_NEW_PRIVS, SECCOMP_SET_MODE_FILTER, SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4,
+    SYS_clone, SYS_clone3, SYS_epoll_create1, SYS_eventfd2, SYS_fcntl, SYS_fstat, SYS_getrandom,
+    SYS_ioctl, SYS_lseek, SYS_prctl, SYS_recvmsg, SYS_rseq, SYS_sched_getaffinity, SYS_seccomp,
+    SYS_sendmsg, SYS_set_robust_list, SYS_statx,
 };
 
 use super::{
@@ -60,6 +60,16 @@ pub(super) const RULES: &[Rule] = &[
         syscall: SYS_eventfd2,
         arguments: &[],
         reason: "doorbells and vectors of a disk that comes",
+    },
+    Rule {
+        syscall: SYS_fcntl,
+        arguments: &[Argument::Is(1, bits(F_DUPFD_CLOEXEC))],
+        reason: "a file that several segments of a disk share",
+    },
+    Rule {
+        syscall: SYS_fcntl,
+        arguments: &[Argument::Is(1, bits(F_GETFL))],
+        reason: "whether the file behind a disk that comes may be written",
     },
     Rule {
         syscall: SYS_epoll_create1,

@@ -1,13 +1,13 @@
 //! The thread of the devices that share one: the socket device with its unix socket, and random numbers.
 
 use libc::{
-    SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4, SYS_epoll_create1, SYS_getrandom, SYS_recvfrom,
-    SYS_recvmsg, SYS_sendmsg, SYS_sendto, SYS_shutdown,
+    SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4, SYS_epoll_create1, SYS_getrandom, SYS_ioctl,
+    SYS_recvfrom, SYS_recvmsg, SYS_sendmsg, SYS_sendto, SYS_shutdown,
 };
 
 use super::{
     super::filter::{Argument, Rule},
-    bits,
+    bits, kvm,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -50,5 +50,10 @@ pub(super) const RULES: &[Rule] = &[
         syscall: SYS_getrandom,
         arguments: &[],
         reason: "random numbers for the guest",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::IRQFD)],
+        reason: "the last holder of an interrupt vector gives it back, and that may be this thread",
     },
 ];

@@ -1,8 +1,11 @@
 //! A disk's thread: it reads and writes at places of files that were open when it began.
 
-use libc::{SYS_fallocate, SYS_fdatasync, SYS_preadv, SYS_pwritev};
+use libc::{SYS_fallocate, SYS_fdatasync, SYS_ioctl, SYS_preadv, SYS_pwritev};
 
-use super::super::filter::Rule;
+use super::{
+    super::filter::{Argument, Rule},
+    kvm,
+};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -24,5 +27,10 @@ pub(super) const RULES: &[Rule] = &[
         syscall: SYS_fallocate,
         arguments: &[],
         reason: "the guest discards or zeroes: the file gets a hole",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, kvm::IRQFD)],
+        reason: "the last holder of an interrupt vector gives it back, and that may be this thread",
     },
 ];

@@ -1,11 +1,11 @@
 //! A processor's thread: it runs the guest, and does the guest's register accesses in between. Among these are what a driver sets
 //! up: interrupts, doorbells, and the start of a device's work, which another thread then does.
 
-use libc::{SYS_epoll_create1, SYS_epoll_ctl, SYS_eventfd2, SYS_ioctl};
+use libc::{F_DUPFD_CLOEXEC, SYS_epoll_create1, SYS_epoll_ctl, SYS_eventfd2, SYS_fcntl, SYS_ioctl};
 
 use super::{
     super::filter::{Argument, Rule},
-    kvm,
+    bits, kvm,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -33,6 +33,11 @@ pub(super) const RULES: &[Rule] = &[
         syscall: SYS_eventfd2,
         arguments: &[],
         reason: "doorbells and vectors of a device that the driver starts",
+    },
+    Rule {
+        syscall: SYS_fcntl,
+        arguments: &[Argument::Is(1, bits(F_DUPFD_CLOEXEC))],
+        reason: "a device that the driver starts shares its doorbells with its thread",
     },
     Rule {
         syscall: SYS_epoll_create1,

@@ -1,0 +1,130 @@
+//! What a running monitor is asked: how it is, disks that come and go, and what it refuses.
+
+use std::fs::File;
+
+use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketType};
+use vm_client::{CONTROL_SOCKET, DiskPlan, RequestError, SegmentPlan};
+
+use crate::{
+    guest,
+    stage::{SOON, Scene, soon},
+};
+
+fn disk(id: &str, bytes: u64) -> DiskPlan {
+    let file: File = tempfile::tempfile().unwrap();
+    file.set_len(bytes).unwrap();
+    let segments = vec![SegmentPlan {
+        file,
+        offset: 0,
+        length: bytes,
+    }];
+    DiskPlan {
+        id: id.parse().unwrap(),
+        segments,
+        read_only: false,
+    }
+}
+
+fn refusal(answer: Result<impl std::fmt::Debug, RequestError>) -> String {
+    match answer {
+        Err(RequestError::Refused { reason }) => reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn disks_come_and_go_and_their_slots_are_used_again() {
+    let Some(scene) = Scene::set() else { return };
+    let mut plan = scene.plan(guest::WAITS);
+    plan.disks.push(disk("first", 8192));
+    let (monitor, _) = soon(vm_client::Monitor::launch(plan)).await.unwrap();
+    let status = soon(monitor.status()).await.unwrap();
+    assert_eq!((status.processors, status.memory_bytes), (2, 64 << 20));
+    assert_eq!(status.disks.len(), 1);
+
+    let second = soon(monitor.add_disk(disk("second", 4096))).await.unwrap();
+    let third = soon(monitor.add_disk(disk("third", 4096))).await.unwrap();
+    assert_ne!(second, third);
+    assert_eq!(soon(monitor.status()).await.unwrap().disks.len(), 3);
+    soon(monitor.remove_device(second)).await.unwrap();
+    let again = soon(monitor.add_disk(disk("second", 4096))).await.unwrap();
+    assert_eq!(again, second);
+    soon(monitor.stop(SOON)).await;
+    assert!(matches!(
+        soon(monitor.status()).await,
+        Err(RequestError::Ended(_))
+    ));
+}
+
+#[tokio::test]
+async fn removing_disks_gives_back_their_threads_and_descriptors() {
+    let Some(scene) = Scene::set() else { return };
+    let monitor = scene.launch(guest::WAITS).await;
+    let pid = monitor.pid().unwrap();
+    let count = |what: &str| {
+        std::fs::read_dir(format!("/proc/{pid}/{what}"))
+            .unwrap()
+            .count()
+    };
+    // Once it has answered it has accepted the connection.
+    soon(monitor.status()).await.unwrap();
+    let before = (count("task"), count("fd"));
+    for _ in 0..40 {
+        let address = soon(monitor.add_disk(disk("hot", 4096))).await.unwrap();
+        soon(monitor.remove_device(address)).await.unwrap();
+    }
+    // A thread ends a moment after its last handle.
+    soon(async {
+        while (count("task"), count("fd")) != before {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    soon(monitor.stop(SOON)).await;
+}
+
+#[tokio::test]
+async fn requests_that_can_not_be_fulfilled_are_refused_and_change_nothing() {
+    let Some(scene) = Scene::set() else { return };
+    let monitor = scene.launch(guest::WAITS).await;
+    let none = "0000:00:1f.0".parse().unwrap();
+    let reason = refusal(soon(monitor.remove_device(none)).await);
+    assert_eq!(reason, "there is no disk at 0000:00:1f.0");
+    let bridge = "0000:00:00.0".parse().unwrap();
+    refusal(soon(monitor.remove_device(bridge)).await);
+
+    let mut long = disk("long", 4096);
+    long.segments.first_mut().unwrap().length = 8192;
+    let reason = refusal(soon(monitor.add_disk(long)).await);
+    assert!(reason.contains("make disk long"), "{reason}");
+
+    soon(monitor.add_disk(disk("one", 4096))).await.unwrap();
+    let reason = refusal(soon(monitor.add_disk(disk("one", 4096))).await);
+    assert_eq!(reason, "a disk one is on the bus already");
+    assert_eq!(soon(monitor.status()).await.unwrap().disks.len(), 1);
+    soon(monitor.stop(SOON)).await;
+}
+
+#[tokio::test]
+async fn garbage_on_the_control_socket_is_refused_and_others_are_served() {
+    let Some(scene) = Scene::set() else { return };
+    let monitor = scene.launch(guest::WAITS).await;
+    let socket = net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    let address = SocketAddrUnix::new(scene.folder().join(CONTROL_SOCKET)).unwrap();
+    net::connect(&socket, &address).unwrap();
+    let too_long = vec![b'x'; (64 << 10) + 1];
+    for garbage in [
+        b"{}".as_slice(),
+        b"\0\0\0",
+        br#"{"request":"open","path":"/"}"#,
+        &too_long,
+    ] {
+        net::send(&socket, garbage, SendFlags::NOSIGNAL).unwrap();
+        let mut answer = [0; 4096];
+        let (length, _) = net::recv(&socket, &mut answer, net::RecvFlags::empty()).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(answer.contains("refused"), "{answer}");
+    }
+    soon(monitor.status()).await.unwrap();
+    soon(monitor.stop(SOON)).await;
+}

@@ -1,0 +1,118 @@
+//! One run folder and what is launched in it. Main type: [`Scene`]. Probes what the host has and says aloud what it lacks.
+
+use std::{
+    fs::File,
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use vm_client::{Identity, LaunchPlan, Lifetime, Monitor, Processors};
+
+/// For anything that happens at once on a host that is not stuck.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// An id that nobody else on a host should have.
+const NOBODY: u32 = 60_123;
+
+/// A place to launch in.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    folder: TempDir,
+    program: PathBuf,
+}
+
+impl Scene {
+    /// `None` where machines can't be launched; the reason is printed.
+    pub(crate) fn set() -> Option<Self> {
+        let missing = |what: &str| {
+            eprintln!("SKIPPED: {what}");
+            None
+        };
+        if !rustix::process::geteuid().is_root() {
+            return missing("launching a monitor needs root");
+        }
+        if File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm")
+            .is_err()
+        {
+            return missing("launching a monitor needs /dev/kvm");
+        }
+        // Beside the folder of the test programs; `cargo build -p vmm` makes it.
+        let test = std::env::current_exe().unwrap();
+        let program = test
+            .parent()
+            .and_then(Path::parent)
+            .unwrap()
+            .join("cofferdam-vmm");
+        if !program.exists() {
+            return missing("cofferdam-vmm is not built: cargo build -p vmm");
+        }
+        Some(Self {
+            folder: tempfile::tempdir().unwrap(),
+            program,
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn plan(&self, code: &[u8]) -> LaunchPlan {
+        LaunchPlan {
+            program: self.program.clone(),
+            run_folder: self.folder().to_owned(),
+            name: "test".to_owned(),
+            identity: Identity {
+                uid: NOBODY,
+                gid: NOBODY,
+            },
+            lifetime: Lifetime::WithLauncher,
+            processors: Processors { boot: 1, max: 2 },
+            memory_bytes: 64 << 20,
+            command_line: String::new(),
+            kernel: crate::guest::kernel(code),
+            guest_image: None,
+            console: None,
+            disks: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn launch(&self, code: &[u8]) -> Monitor {
+        let launched = soon(Monitor::launch(self.plan(code))).await;
+        launched
+            .unwrap_or_else(|error| panic!("{}", chain(&error)))
+            .0
+    }
+}
+
+/// Waits, but not for ever.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future)
+        .await
+        .expect("it should have happened by now")
+}
+
+/// Waits until a process is gone, also as a zombie.
+pub(crate) async fn gone(pid: u32) {
+    let path = PathBuf::from(format!("/proc/{pid}"));
+    soon(async {
+        while path.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
