@@ -25,6 +25,7 @@ use machine::{
     interrupt::Interrupts,
     kvm::Vm,
     memory::{self, Layout},
+    pci::{Bar, BarChange, BarSpec, BarWidth, ConfigSpace, Identity, Msix, MsixPlace, PciFunction},
     processor::{Exit, Kicker, Processor, allow_kicks},
 };
 
@@ -53,12 +54,19 @@ fn kernel_without_root_panics_and_says_so() {
         "root bus resource [mem 0xc0000000-0xdfffffff window]",
         "smp: Brought up 1 node, 2 CPUs",
         "TSC deadline timer available",
+        "pci 0000:00:01.0: [1b36:0005] type 00 class 0xff0000",
+        "pci 0000:00:01.0: BAR 0 [mem 0xc0000000-0xc0000fff]",
+        "pci 0000:00:01.0: BAR 2 [mem 0x100000000-0x100003fff 64bit pref]",
     ] {
         assert!(
             log.contains(found),
             "the guest finds what it should: {found}"
         );
     }
+    assert!(
+        !log.contains("01.0: BAR 0 [mem 0xc0000000-0xc0000fff]: assigned"),
+        "it is content with our addresses"
+    );
     let complaints: Vec<_> = log.lines().filter(|line| complains(line)).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
 }
@@ -99,6 +107,72 @@ fn complains(line: &str) -> bool {
     about_us.iter().any(|word| line.contains(word)) && wrong.iter().any(|word| line.contains(word))
 }
 
+/// A function with BARs of each kind and MSI-X, for which the guest has no driver.
+#[derive(Debug)]
+struct Plain {
+    config: ConfigSpace,
+    msix: Msix,
+}
+
+impl Plain {
+    fn new(interrupts: &Interrupts) -> Self {
+        let mut config = ConfigSpace::new(&Identity {
+            vendor: 0x1b36,
+            device: 0x0005,
+            revision: 1,
+            class: [0xff, 0, 0],
+            subsystem_vendor: 0x1b36,
+            subsystem: 1,
+        });
+        for (bar, size, width) in [
+            (0, 0x1000, BarWidth::Bits32),
+            (2, 0x4000, BarWidth::Bits64Prefetchable),
+        ] {
+            let bar = Bar(bar);
+            config.add_bar(BarSpec { bar, size, width }).unwrap();
+        }
+        let place = MsixPlace {
+            bar: Bar(0),
+            table: 0,
+            pending: 0x800,
+        };
+        let msix = Msix::new(interrupts, 4, &mut config, place).unwrap();
+        Self { config, msix }
+    }
+}
+
+impl PciFunction for Plain {
+    fn config_read(&mut self, offset: u16, data: &mut [u8]) {
+        self.config.read(offset, data);
+    }
+
+    fn config_write(&mut self, offset: u16, data: &[u8]) -> Vec<BarChange> {
+        let changes = self.config.write(offset, data);
+        self.msix.config_written(&self.config).unwrap();
+        changes
+    }
+
+    fn bars(&self) -> Vec<(Bar, u64, Option<u64>)> {
+        self.config.bars()
+    }
+
+    fn bar_moved(&mut self, _change: BarChange) {}
+
+    fn bar_read(&mut self, bar: Bar, offset: u64, data: &mut [u8]) {
+        if bar == Bar(0) && offset < 0x800 {
+            self.msix.table_read(offset, data);
+        }
+    }
+
+    fn bar_write(&mut self, bar: Bar, offset: u64, data: &[u8]) {
+        if bar == Bar(0) && offset < 0x800 {
+            self.msix.table_write(offset, data).unwrap();
+        }
+    }
+
+    fn unplug(&mut self) {}
+}
+
 /// A machine that runs on threads of its own. Dropping it ends it.
 struct Guest {
     board: Board,
@@ -120,6 +194,8 @@ impl Guest {
         // Live, so that a guest that hangs can be seen doing so.
         let console = io::stderr().as_fd().try_clone_to_owned().unwrap();
         let board = Board::new(&layout, Some(console.into()));
+        let plain = Plain::new(&interrupts);
+        assert_eq!(board.add(Box::new(plain)).unwrap().device, 1);
         acpi::write(&ram, &layout, PROCESSORS).unwrap();
         let command_line = format!("console=ttyS0 {command_line}");
         let payload = Payload {
