@@ -291,6 +291,3 @@ fn complete(members: Members, found: Found) -> Result<SourceImage, SourceError> 
         names: found.names,
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -113,3 +113,6 @@ pub(crate) fn decode(data: &[u8], nid: u64) -> Result<Vec<Entry<'_>>, ErofsError
     }
     Ok(entries)
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,11 @@ impl SuperBlock {
         fields.0
     }
 
+    /// Bytes of the whole device.
+    pub(crate) fn blocks_bytes(&self) -> u64 {
+        u64::from(self.blocks) * BLOCK_BYTES
+    }
+
     pub(crate) fn decode(block: &[u8; BLOCK_SIZE]) -> Result<Self, ErofsError> {
         let damaged = |what| ErofsError::Damaged { what, nid: 0 };
         let fields = View(block);

@@ -251,6 +251,3 @@ impl<W: Write> Positioned<'_, W> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

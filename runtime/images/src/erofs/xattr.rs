@@ -124,3 +124,6 @@ pub(crate) fn decode(bytes: &[u8], nid: u64) -> Result<Xattrs, ErofsError> {
     }
     Ok(xattrs)
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,3 +267,6 @@ impl<W: WriteAt> Write for Appender<'_, W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

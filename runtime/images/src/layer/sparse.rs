@@ -26,12 +26,9 @@ pub(crate) fn checked(
         if piece.offset < end {
             return Err(EntryProblem::Sparse("pieces overlap or are out of order"));
         }
-        end = piece.offset.saturating_add(piece.length);
-        if end > size {
-            return Err(EntryProblem::Sparse(
-                "a piece reaches behind the end of the file",
-            ));
-        }
+        let outside = EntryProblem::Sparse("a piece reaches behind the end of the file");
+        let behind = piece.offset.checked_add(piece.length);
+        end = behind.filter(|end| *end <= size).ok_or(outside)?;
         total = total.saturating_add(piece.length);
     }
     if total != stored {
@@ -136,3 +133,6 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     }
     text.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

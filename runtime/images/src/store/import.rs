@@ -200,8 +200,15 @@ impl Import<'_> {
             let written = self.written.iter().find(|(_, to)| *to == place);
             let path = written.map_or(&place, |(from, _)| from);
             let file = File::open(path).map_err(io_error("open", path))?;
-            let tree = read::Blob::open(&file, layer.length).and_then(|blob| blob.tree());
-            merged.add(&tree.map_err(failed)?);
+            let blob = read::Blob::open(&file, layer.length).map_err(failed)?;
+            if blob.superblock.blocks_bytes() != layer.length {
+                let problem = format!("it has {} bytes, which is not all", layer.length);
+                return Err(StoreError::Damaged {
+                    path: path.clone(),
+                    problem,
+                });
+            }
+            merged.add(&blob.tree().map_err(failed)?);
         }
         let stack = stack(layers);
         let (temporary, file) = self.folder.create(&format!("{}.merged", stack.hex()))?;

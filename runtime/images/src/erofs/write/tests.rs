@@ -1,1 +1,0 @@
-//! Tests: see `tests/` of the crate.

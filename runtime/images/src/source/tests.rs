@@ -1,1 +1,0 @@
-//! Tests of sources live with the store, which sees whole archives.
