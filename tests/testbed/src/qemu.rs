@@ -12,9 +12,10 @@ const CPU: &str = "EPYC-Milan,+svm,-xsave,-avx,-avx2,-pku";
 
 /// loglevel=5: warnings and worse reach the log that a dead host leaves. reboot=t, panic=-1: a panic ends QEMU at once.
 /// mitigations=off: nobody attacks a test host from inside, and they cost most under emulation. tsc=reliable: the
-/// watchdog of clocks takes the emulator's pauses for a broken TSC. intel_iommu=on: VFIO gets real domains.
-const KERNEL_ARGUMENTS: &str =
-    "console=ttyS0 loglevel=5 reboot=t panic=-1 mitigations=off tsc=reliable intel_iommu=on";
+/// watchdog of clocks takes the emulator's pauses for a broken TSC. no_timer_check: at boot the kernel counts timer ticks in a
+/// short loop, and panics when a starved emulator delivers too few. intel_iommu=on: VFIO gets real domains.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 loglevel=5 reboot=t panic=-1 mitigations=off tsc=reliable \
+     no_timer_check intel_iommu=on";
 
 /// What differs between one host and the next.
 #[derive(Debug)]
