@@ -80,7 +80,8 @@ pub(crate) fn run(options: &Options, kernel: &Kernel, init: &Path) -> Result<End
         (Stop::OutOfTime, Some(line)) => died(format!("out of time, and its kernel says: {line}")),
         (Stop::OutOfTime, None) => End::TimedOut,
         (Stop::Ended, trouble) => {
-            let said = trouble.unwrap_or_else(|| console::read(&folder.messages).trim().to_owned());
+            let said =
+                trouble.unwrap_or_else(|| console::complaints(&console::read(&folder.messages)));
             died(format!("QEMU ended without a result ({status}) {said}"))
         }
     })

@@ -32,6 +32,14 @@ pub(super) fn trouble(log: &str) -> Option<String> {
         .map(|line| line.trim().to_owned())
 }
 
+/// What QEMU itself said, without the features of the CPU model that it never emulates.
+pub(super) fn complaints(messages: &str) -> String {
+    let lines = messages
+        .lines()
+        .filter(|line| !line.contains("TCG doesn't support requested feature"));
+    lines.collect::<Vec<_>>().join("; ")
+}
+
 pub(super) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
@@ -54,6 +62,13 @@ mod tests {
             "INFO: task qemu:12 blocked for more than 120 seconds.\nBUG: x\n",
             Some("INFO: task qemu:12 blocked for more than 120 seconds."),
         );
+    }
+
+    #[test]
+    fn complaints_leave_out_what_is_always_said() {
+        let said =
+            "qemu: warning: TCG doesn't support requested feature: CPUID.x\nqemu: no such file\n";
+        assert_eq!(complaints(said), "qemu: no such file");
     }
 
     #[test]
