@@ -325,10 +325,6 @@ impl Wires {
 
     /// Doorbells go where the BAR goes. One that can't be there costs an exit for each ring, and works.
     fn follow(&mut self, bar: Option<u64>) {
-        // All leave before one comes, for the new range may lie over the old one.
-        for doorbell in &mut self.doorbells {
-            doorbell.move_to(None).ok();
-        }
         for (doorbell, queue) in self.doorbells.iter_mut().zip(0..) {
             let address = bar.and_then(|bar| bar.checked_add(capability::doorbell(queue)));
             doorbell.move_to(address).ok();

@@ -146,6 +146,39 @@ fn device_reset_stops_and_starts_again() {
 }
 
 #[test]
+fn device_reset_forgets_vectors_and_what_rang() {
+    let Some(mut driver) = entropy("device_reset_forgets_vectors_and_what_rang") else {
+        return;
+    };
+    let mut ring = driver.start(0);
+    ring.descriptor(0, (DATA, 16), NEXT, 0);
+    ring.offer(0);
+    driver.notify(0);
+    driver.desk.pump();
+    assert_eq!(driver.set_status(0), 0);
+    assert!(driver.interrupted(0), "the broken ring");
+    assert_eq!(driver.read(ISR, 0, 1), 0);
+    // The next driver chooses no vectors.
+    driver.set_status(3);
+    driver.choose(VERSION_1);
+    driver.set_status(0xb);
+    let mut ring = DriverRing::new(&driver.memory, 0x1_0000, 16);
+    for (offset, address) in [(32, ring.table), (40, ring.available), (48, ring.used)] {
+        driver.write(COMMON, offset, &address.to_le_bytes());
+    }
+    driver.write(COMMON, 24, &16_u16.to_le_bytes());
+    driver.write(COMMON, 28, &1_u16.to_le_bytes());
+    assert_eq!(driver.set_status(0xf), 0xf);
+    ask(&mut driver, &mut ring).expect("an answer");
+    assert!(!driver.interrupted(1), "the last driver's vector");
+    assert_eq!(
+        driver.read(ISR, 0, 1),
+        1,
+        "what a driver without vectors polls"
+    );
+}
+
+#[test]
 fn device_whose_bar_moves_follows() {
     let Some(mut driver) = entropy("device_whose_bar_moves_follows") else {
         return;

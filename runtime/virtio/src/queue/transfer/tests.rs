@@ -2,7 +2,10 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::{
+        fd::AsFd,
+        unix::{fs::FileExt, net::UnixStream},
+    },
 };
 
 use vm_memory::{Bytes, GuestAddress};
@@ -78,6 +81,31 @@ fn file_written_from_a_range_holds_it() {
     std::io::Seek::rewind(&mut file).expect("rewind");
     file.read_to_end(&mut held).expect("read back");
     assert_eq!(held, b"\0\0bcdefg");
+}
+
+#[test]
+fn file_of_more_pieces_than_a_call_takes_goes_over_whole() {
+    let memory = memory();
+    let bytes: Vec<u8> = (0..=249).cycle().take(2500).collect();
+    let from = tempfile::tempfile().expect("make a file");
+    from.write_all_at(&bytes, 100).expect("fill the file");
+    let mut target = Writable::new(memory.clone(), 2500);
+    let mut source = Readable::new(memory, 2500);
+    for place in 0..2500 {
+        // Every second byte, so that no two are one piece.
+        let address = GuestAddress(0x1_0000 + place * 2);
+        target.0.add(address, 1).expect("in memory");
+        source.0.add(address, 1).expect("in memory");
+    }
+    let read = target.read_from_file(from.as_fd(), 100, 0..2500);
+    read.expect("read");
+    assert_eq!(text(&target, 2500), bytes);
+    let to = tempfile::tempfile().expect("make a file");
+    let written = source.write_to_file(to.as_fd(), 7, 0..2500);
+    written.expect("write");
+    let mut held = vec![0; 2500];
+    to.read_exact_at(&mut held, 7).expect("read back");
+    assert_eq!(held, bytes);
 }
 
 #[test]
