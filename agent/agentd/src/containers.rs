@@ -15,7 +15,7 @@ use agent::{
     agent::{ContainerUsageResponse, Event, StartPodRequest, StartPodResponse},
     stdio::Open,
 };
-use container::{Process as OciProcess, WindowSize, cgroup::Cgroup};
+use container::{Process as OciProcess, WindowSize};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -27,6 +27,7 @@ use crate::{
     deadlines::{MAX_CONTAINERS, OWNER_QUEUE},
     events::Journal,
     fault::{Fault, FaultKind},
+    holdings::Holdings,
     ids::{ContainerId, ExecId},
     process::{Exit, Process},
     reap::reap,
@@ -565,23 +566,29 @@ impl Containers {
         };
     }
 
+    /// A guest is about to be switched off, so its processes are enough; a host keeps what is not released.
     fn kill_all(&mut self, reply: Reply<()>) {
-        let cgroups: Vec<_> = self
-            .slots
-            .values()
-            .filter_map(|slot| match slot {
-                Slot::Starting => None,
-                Slot::Live(live) | Slot::Removing(live) => Some(live.holdings().cgroup.clone()),
-            })
-            .collect();
+        let live = |slot: &Slot| match slot {
+            Slot::Starting => None,
+            Slot::Live(live) | Slot::Removing(live) => Some(live.holdings().clone()),
+        };
+        let holdings: Vec<_> = self.slots.values().filter_map(live).collect();
+        let guest = self.setting.guest;
+        let end = move |holdings: &Holdings| {
+            if guest {
+                holdings.kill()
+            } else {
+                holdings.release()
+            }
+        };
         tokio::spawn(async move {
-            let kill = move || {
+            let work = move || {
                 // All of them, whatever the first answers.
-                let killed: Vec<_> = cgroups.iter().map(Cgroup::kill).collect();
-                let first = killed.into_iter().collect::<Result<(), _>>();
+                let ended: Vec<_> = holdings.iter().map(end).collect();
+                let first = ended.into_iter().collect::<Result<(), _>>();
                 first.map_err(|error| Fault::internal(&error))
             };
-            drop(reply.send(start::blocking(kill).await));
+            drop(reply.send(start::blocking(work).await));
         });
     }
 }

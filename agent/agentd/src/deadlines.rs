@@ -11,6 +11,9 @@ pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// Between two attempts to accept when the first failed.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// From Shutdown to power-off, for the answer to leave.
+pub(crate) const GOODBYE_DEADLINE: Duration = Duration::from_millis(100);
+
 /// When the host names none for a device that a container's root needs.
 pub(crate) const DEVICE_DEADLINE: Duration = Duration::from_secs(30);
 

@@ -29,6 +29,11 @@ pub(crate) enum ReleaseError {
 }
 
 impl Holdings {
+    /// Kills the processes. Blocks.
+    pub(crate) fn kill(&self) -> Result<(), ReleaseError> {
+        Ok(self.cgroup.kill()?)
+    }
+
     /// Kills the processes and releases all. Blocks. Idempotent; goes on after an error and returns the first.
     pub(crate) fn release(&self) -> Result<(), ReleaseError> {
         let folder = || {

@@ -4,15 +4,16 @@
 use std::{io, sync::Arc};
 
 use agent::agent_ttrpc;
+use container::cgroup::{Cgroup, CgroupError};
 use rustix::process::set_child_subreaper;
 use thiserror::Error;
-use tokio::{runtime, sync::Notify};
+use tokio::{runtime, sync::Notify, time::timeout};
 use ttrpc::r#async::{Server, transport::Listener as RpcListener};
 
 use crate::{
     arguments::{Address, Setting},
     containers::Owner,
-    deadlines::{BLOCKING_THREAD_IDLE, BLOCKING_THREADS},
+    deadlines::{BLOCKING_THREAD_IDLE, BLOCKING_THREADS, GOODBYE_DEADLINE},
     machine,
     rpc::Service,
     stdio::listener::Listener as StdioListener,
@@ -33,6 +34,8 @@ pub(crate) enum ServeError {
     Stdio { address: Address, source: io::Error },
     #[error("serve calls")]
     Server(#[source] ttrpc::Error),
+    #[error(transparent)]
+    Cgroup(CgroupError),
     #[error("power the guest off")]
     PowerOff(#[source] io::Error),
 }
@@ -49,11 +52,12 @@ pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
         .build()
         .map_err(ServeError::Runtime)?;
     let guest = setting.guest;
+    let cgroup = Cgroup::at(&setting.cgroup);
     runtime.block_on(run(Arc::new(setting)))?;
     if guest {
         return Err(ServeError::PowerOff(machine::power_off()));
     }
-    Ok(())
+    cgroup.remove().map_err(ServeError::Cgroup)
 }
 
 async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
@@ -79,8 +83,9 @@ async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
         .register_service(agent_ttrpc::create_agent(Arc::new(service)));
     server.start().await.map_err(ServeError::Server)?;
     shutdown.notified().await;
-    // Ends the connections after the calls on them have been answered.
-    server.shutdown().await.map_err(ServeError::Server)
+    // Lets the answer out. Other calls, such as an event stream, would wait for ever; their host knows that it shuts the guest down.
+    drop(timeout(GOODBYE_DEADLINE, server.disconnect()).await);
+    Ok(())
 }
 
 fn rpc_listener(address: &Address) -> io::Result<RpcListener> {

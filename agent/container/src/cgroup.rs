@@ -14,7 +14,10 @@ use std::{
 };
 
 use oci_spec::runtime::LinuxResources;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+};
 use thiserror::Error;
 
 pub use plan::PlanError;
@@ -173,7 +176,7 @@ impl Cgroup {
                 return Ok(false);
             }
             let timeout = timespec(left);
-            poll(&mut [PollFd::new(&file, PollFlags::PRI)], Some(&timeout))?;
+            retry_on_intr(|| poll(&mut [PollFd::new(&file, PollFlags::PRI)], Some(&timeout)))?;
         }
     }
 

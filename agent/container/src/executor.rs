@@ -94,7 +94,7 @@ impl LastExecutor {
         let command = steps.args.first().map_or("", String::as_str);
         let path = find(command, &self.environment())?;
         let path = strings(&[path])?.remove(0);
-        sys::default_sigpipe().map_err(|error| Failure::internal("reset SIGPIPE", &error))?;
+        sys::default_signals().map_err(|error| Failure::internal("reset the signals", &error))?;
         SigSet::empty()
             .thread_set_mask()
             .map_err(|error| Failure::internal("unblock signals", &error))?;

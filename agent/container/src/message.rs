@@ -12,9 +12,12 @@ use std::{
 };
 
 use oci_spec::runtime::{Process, Spec};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+use rustix::{
+    io::{Errno, retry_on_intr},
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -89,12 +92,14 @@ pub(crate) fn send(
             "more descriptors than fit beside a message",
         ));
     }
-    let sent = sendmsg(
-        socket,
-        &[IoSlice::new(&length)],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )?;
+    let sent = retry_on_intr(|| {
+        sendmsg(
+            socket,
+            &[IoSlice::new(&length)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        )
+    })?;
     let mut stream = socket;
     stream.write_all(length.get(sent..).unwrap_or_default())?;
     stream.write_all(&body)
@@ -127,12 +132,18 @@ pub(crate) fn receive_fds(
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(
-        socket,
-        &mut [IoSliceMut::new(bytes)],
-        &mut ancillary,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    // A socket with a timeout is not restarted after a signal (signal(7)), and the agent's children signal their end.
+    let received = loop {
+        match recvmsg(
+            &socket,
+            &mut [IoSliceMut::new(bytes)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Err(Errno::INTR) => {}
+            received => break received?,
+        }
+    };
     let mut fds = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {

@@ -1,7 +1,7 @@
 //! The system calls of this crate that have no safe wrapper in rustix or nix, each behind a function that cannot be misused.
 #![expect(
     unsafe_code,
-    reason = "bpf(2) has no wrapper; sigaction(2) has only unsafe ones"
+    reason = "bpf(2) and the raw rt_sigaction(2) have no wrapper"
 )]
 
 use std::{
@@ -97,13 +97,43 @@ pub(crate) fn attach_device_program(cgroup: impl AsFd, program: impl AsFd) -> io
     }
 }
 
-/// Rust's runtime ignores SIGPIPE, and execve(2) hands an ignored signal on; a container's process expects the default.
-pub(crate) fn default_sigpipe() -> io::Result<()> {
-    // SAFETY: SIG_DFL is no function, so nothing of ours runs in a signal handler.
-    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    if before == libc::SIG_ERR {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+/// `struct sigaction` of the kernel (include/linux/signal_types.h), which is not libc's.
+#[repr(C)]
+struct KernelSigaction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Rust's runtime ignores SIGPIPE, glibc's posix_spawn its two internal signals, and execve(2) hands an ignored signal on; a
+/// container's process expects the defaults. To be called in a process that is about to become another program.
+pub(crate) fn default_signals() -> io::Result<()> {
+    const LAST_SIGNAL: libc::c_int = 64;
+    let default = KernelSigaction {
+        handler: libc::SIG_DFL,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
+    for signal in 1..=LAST_SIGNAL {
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+            continue;
+        }
+        // SAFETY: (1) the new action is laid out as the kernel has it and lives through the call, (2) it is the default, so nothing
+        // of ours runs in a signal handler, (3) glibc's wrapper is passed by because it refuses its internal signals.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                std::ptr::null_mut::<KernelSigaction>(),
+                size_of::<u64>(),
+            )
+        };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
+    Ok(())
 }
