@@ -207,16 +207,17 @@ impl<R: Skip> TarReader<R> {
             (_, size) if size > 0 => return Err(range("the size of an entry that has no data")),
             _ => 0,
         };
-        let id = |from_pax: Option<u64>, from_header: io::Result<u64>, what| {
+        let old = header.as_old();
+        let id = |from_pax: Option<u64>, from_header: Option<u64>, what| {
             let id = from_pax
-                .or(from_header.ok())
+                .or(from_header)
                 .and_then(|id| u32::try_from(id).ok());
             // The kernel takes the highest id for "no id at all".
             id.filter(|id| *id != u32::MAX).ok_or_else(|| range(what))
         };
         let (uid, gid) = (
-            id(pax.uid, header.uid(), "the uid")?,
-            id(pax.gid, header.gid(), "the gid")?,
+            id(pax.uid, number(&old.uid, header.uid()), "the uid")?,
+            id(pax.gid, number(&old.gid, header.gid()), "the gid")?,
         );
         let (seconds, nanoseconds) = match pax.mtime {
             Some(mtime) => mtime,
@@ -405,6 +406,12 @@ fn kind(entry_type: EntryType, path: &[u8]) -> Result<EntryKind, EntryProblem> {
     })
 }
 
+/// A number of a header. An empty field is 0: there are writers that leave fields empty, and Go's reader takes them so.
+fn number(field: &[u8], parsed: io::Result<u64>) -> Option<u64> {
+    let empty = field.iter().all(|byte| matches!(byte, 0 | b' '));
+    if empty { Some(0) } else { parsed.ok() }
+}
+
 /// The header's time. GNU tar writes times before 1970 in base 256, where the `tar` crate, whose
 /// times are unsigned, does not follow.
 fn header_mtime(header: &Header) -> Option<i64> {
@@ -413,8 +420,5 @@ fn header_mtime(header: &Header) -> Option<i64> {
         let low = field.last_chunk::<8>()?;
         return Some(i64::from_be_bytes(*low));
     }
-    header
-        .mtime()
-        .ok()
-        .and_then(|seconds| i64::try_from(seconds).ok())
+    number(field, header.mtime()).and_then(|seconds| i64::try_from(seconds).ok())
 }

@@ -140,3 +140,16 @@ fn blob_is_the_same_each_time() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn empty_number_fields_of_a_header_are_zero() {
+    let mut archive = tar(&[file("f", "content")]);
+    // ustar: uid at 108, gid at 116, size at 124, mtime at 136, checksum at 148 (tar(5)).
+    for field in [108..116, 116..124, 136..148] {
+        archive[field].fill(0);
+    }
+    archive[148..156].fill(b' ');
+    let sum: u32 = archive[..512].iter().map(|byte| u32::from(*byte)).sum();
+    archive[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    assert!(check_layer(&archive, SMALL).is_ok());
+}
