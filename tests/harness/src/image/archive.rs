@@ -205,6 +205,9 @@ fn write_tar(files: &[(String, Vec<u8>)], path: &Path) -> Result<()> {
     for (name, content) in files {
         let mut header = Header::new_gnu();
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(content.len() as u64);
         builder.append_data(&mut header, name, content.as_slice())?;
     }
