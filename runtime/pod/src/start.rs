@@ -23,9 +23,6 @@ use crate::{
     teardown::{Held, teardown},
 };
 
-/// Kernel words that make the console talk; the monitor's own words keep it quiet.
-const TALKING: &str = "loglevel=7";
-
 /// The console's file in the run folder.
 const CONSOLE_LOG: &str = "console.log";
 
@@ -102,7 +99,6 @@ fn divide(
         .then(|| File::create_new(folder.path().join(CONSOLE_LOG)))
         .transpose()
         .map_err(PodError::Console)?;
-    let talking = if plan.console_log { TALKING } else { "" };
     let Root {
         segments,
         writable_bytes,
@@ -138,9 +134,7 @@ fn divide(
             max: plan.size.processors,
         },
         memory_bytes: plan.size.memory_bytes(),
-        command_line: format!("{talking} {}", plan.kernel_arguments)
-            .trim()
-            .to_owned(),
+        command_line: plan.kernel_arguments,
         kernel: plan.kernel,
         guest_image: Some(plan.guest_image),
         console,
