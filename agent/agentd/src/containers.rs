@@ -8,23 +8,28 @@
 
 mod live;
 mod oom;
+mod owner;
 
 use std::{collections::HashMap, sync::Arc};
 
 use agent::{
-    agent::{ContainerUsageResponse, Event, StartPodRequest, StartPodResponse},
+    agent::{StartPodRequest, StartPodResponse},
     stdio::Open,
 };
-use container::{Process as OciProcess, WindowSize};
+use container::Process as OciProcess;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot, watch},
+    sync::mpsc,
 };
 
-use self::live::Live;
+pub(crate) use self::owner::{Owner, PodState};
+use self::{
+    live::Live,
+    owner::{Command, Reply},
+};
 use crate::{
     arguments::Setting,
-    deadlines::{MAX_CONTAINERS, OWNER_QUEUE},
+    deadlines::MAX_CONTAINERS,
     events::Journal,
     fault::{Fault, FaultKind},
     holdings::Holdings,
@@ -35,244 +40,24 @@ use crate::{
     stdio::StreamHandle,
 };
 
-type Reply<Value> = oneshot::Sender<Result<Value, Fault>>;
-
-/// The handle of the owner.
-#[derive(Debug, Clone)]
-pub(crate) struct Owner {
-    commands: mpsc::Sender<Command>,
-    newest_event: watch::Receiver<u64>,
-}
-
-/// What a call for StartPod finds.
-#[derive(Debug)]
-pub(crate) enum PodState {
-    /// This call is to make the pod, and to say how that ended.
-    Yours,
-    /// It has been made by an equal call.
-    Made(StartPodResponse),
-}
-
-#[derive(Debug)]
-enum Command {
-    Start {
-        plan: Box<ContainerPlan>,
-        reply: Reply<i32>,
-    },
-    Started {
-        id: ContainerId,
-        result: Result<Box<Running>, Fault>,
-        reply: Reply<i32>,
-    },
-    Exec {
-        id: ContainerId,
-        exec: ExecId,
-        process: Box<OciProcess>,
-        stdio: StdioPlan,
-        reply: Reply<i32>,
-    },
-    Execed {
-        id: ContainerId,
-        exec: ExecId,
-        result: Result<Process, Fault>,
-        reply: Reply<i32>,
-    },
-    Signal {
-        id: ContainerId,
-        exec: ExecId,
-        signal: i32,
-        reply: Reply<()>,
-    },
-    SignalAll {
-        id: ContainerId,
-        signal: i32,
-        reply: Reply<()>,
-    },
-    Resize {
-        id: ContainerId,
-        exec: ExecId,
-        size: WindowSize,
-        reply: Reply<()>,
-    },
-    Remove {
-        id: ContainerId,
-        reply: Reply<()>,
-    },
-    Removed {
-        id: ContainerId,
-        result: Result<(), Fault>,
-        reply: Reply<()>,
-    },
-    Usage {
-        id: ContainerId,
-        reply: Reply<ContainerUsageResponse>,
-    },
-    Stream {
-        open: Open,
-        reply: Reply<StreamHandle>,
-    },
-    Events {
-        after: u64,
-        reply: Reply<Vec<Event>>,
-    },
-    OutOfMemory {
-        id: ContainerId,
-        kills: u64,
-    },
-    BeginPod {
-        request: Box<StartPodRequest>,
-        reply: Reply<PodState>,
-    },
-    EndPod {
-        made: Option<StartPodResponse>,
-    },
-    KillAll {
-        reply: Reply<()>,
-    },
-}
-
-impl Owner {
-    /// Starts the owner's task. Within the runtime.
-    pub(crate) fn start(setting: Arc<Setting>) -> std::io::Result<Self> {
-        let children = signal(SignalKind::child())?;
-        let (commands, receiver) = mpsc::channel(OWNER_QUEUE);
-        let journal = Journal::new();
-        let owner = Self {
-            commands,
-            newest_event: journal.newest(),
-        };
-        let containers = Containers {
-            setting,
-            slots: HashMap::new(),
-            pids: HashMap::new(),
-            launching: 0,
-            early_exits: HashMap::new(),
-            journal,
-            pod: Pod::None,
-            // The task holds a way to itself for the results of slow work; it ends with the process.
-            owner: owner.clone(),
-        };
-        tokio::spawn(containers.run(receiver, children));
-        Ok(owner)
-    }
-
-    pub(crate) async fn start_container(&self, plan: ContainerPlan) -> Result<i32, Fault> {
-        self.ask(|reply| Command::Start {
-            plan: Box::new(plan),
-            reply,
-        })
-        .await
-    }
-
-    pub(crate) async fn exec(
-        &self,
-        id: ContainerId,
-        exec: ExecId,
-        process: OciProcess,
-        stdio: StdioPlan,
-    ) -> Result<i32, Fault> {
-        let process = Box::new(process);
-        self.ask(|reply| Command::Exec {
-            id,
-            exec,
-            process,
-            stdio,
-            reply,
-        })
-        .await
-    }
-
-    pub(crate) async fn signal(
-        &self,
-        id: ContainerId,
-        exec: ExecId,
-        signal: i32,
-    ) -> Result<(), Fault> {
-        self.ask(|reply| Command::Signal {
-            id,
-            exec,
-            signal,
-            reply,
-        })
-        .await
-    }
-
-    pub(crate) async fn signal_all(&self, id: ContainerId, signal: i32) -> Result<(), Fault> {
-        self.ask(|reply| Command::SignalAll { id, signal, reply })
-            .await
-    }
-
-    pub(crate) async fn resize(
-        &self,
-        id: ContainerId,
-        exec: ExecId,
-        size: WindowSize,
-    ) -> Result<(), Fault> {
-        self.ask(|reply| Command::Resize {
-            id,
-            exec,
-            size,
-            reply,
-        })
-        .await
-    }
-
-    pub(crate) async fn remove(&self, id: ContainerId) -> Result<(), Fault> {
-        self.ask(|reply| Command::Remove { id, reply }).await
-    }
-
-    pub(crate) async fn usage(&self, id: ContainerId) -> Result<ContainerUsageResponse, Fault> {
-        self.ask(|reply| Command::Usage { id, reply }).await
-    }
-
-    pub(crate) async fn stream(&self, open: Open) -> Result<StreamHandle, Fault> {
-        self.ask(|reply| Command::Stream { open, reply }).await
-    }
-
-    pub(crate) async fn events(&self, after: u64) -> Result<Vec<Event>, Fault> {
-        self.ask(|reply| Command::Events { after, reply }).await
-    }
-
-    /// Changes with every event.
-    pub(crate) fn newest_event(&self) -> watch::Receiver<u64> {
-        self.newest_event.clone()
-    }
-
-    pub(crate) async fn begin_pod(&self, request: StartPodRequest) -> Result<PodState, Fault> {
-        self.ask(|reply| Command::BeginPod {
-            request: Box::new(request),
-            reply,
-        })
-        .await
-    }
-
-    /// None when it could not be made.
-    pub(crate) async fn end_pod(&self, made: Option<StartPodResponse>) {
-        self.tell(Command::EndPod { made }).await;
-    }
-
-    pub(crate) async fn kill_all(&self) -> Result<(), Fault> {
-        self.ask(|reply| Command::KillAll { reply }).await
-    }
-
-    async fn ask<Value>(
-        &self,
-        command: impl FnOnce(Reply<Value>) -> Command,
-    ) -> Result<Value, Fault> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(command(reply)).await;
-        answer.await.unwrap_or_else(|_gone| {
-            Err(Fault::new(
-                FaultKind::Internal,
-                "the agent's owner of containers has ended",
-            ))
-        })
-    }
-
-    async fn tell(&self, command: Command) {
-        // The owner ends with the process; whoever still asks learns it from the reply.
-        drop(self.commands.send(command).await);
-    }
+/// Starts the owner's task, which ends with the process. Within the runtime.
+pub(crate) fn start_owner(setting: Arc<Setting>) -> std::io::Result<Owner> {
+    let children = signal(SignalKind::child())?;
+    let journal = Journal::new();
+    let (owner, commands) = Owner::new(journal.newest());
+    let containers = Containers {
+        setting,
+        slots: HashMap::new(),
+        pids: HashMap::new(),
+        launching: 0,
+        early_exits: HashMap::new(),
+        journal,
+        pod: Pod::None,
+        // A way to itself, for the results of slow work.
+        owner: owner.clone(),
+    };
+    tokio::spawn(containers.run(commands, children));
+    Ok(owner)
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use ttrpc::r#async::{Server, transport::Listener as RpcListener};
 
 use crate::{
     arguments::{Address, Setting},
-    containers::Owner,
+    containers::start_owner,
     deadlines::{BLOCKING_THREAD_IDLE, BLOCKING_THREADS, GOODBYE_DEADLINE},
     machine,
     rpc::Service,
@@ -61,7 +61,7 @@ pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
 }
 
 async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
-    let owner = Owner::start(Arc::clone(&setting)).map_err(ServeError::Children)?;
+    let owner = start_owner(Arc::clone(&setting)).map_err(ServeError::Children)?;
     let stdio = StdioListener::bind(&setting.stdio).map_err(|source| ServeError::Stdio {
         address: setting.stdio.clone(),
         source,

@@ -161,22 +161,7 @@ impl Host {
 
     pub(crate) async fn end_of(&self, wanted: &ProcessRef) -> (ProcessEnd, bool) {
         let mut events: EventStream = self.agent.events(0).await.unwrap();
-        let wait = async {
-            loop {
-                match events.next().await.unwrap() {
-                    Event::ProcessExited {
-                        process,
-                        end,
-                        out_of_memory,
-                        ..
-                    } if process == *wanted => {
-                        return (end, out_of_memory);
-                    }
-                    _ => {}
-                }
-            }
-        };
-        tokio::time::timeout(DEADLINE, wait)
+        tokio::time::timeout(DEADLINE, next_end_of(&mut events, wanted))
             .await
             .expect("the process ends")
     }
@@ -238,6 +223,22 @@ impl Drop for Host {
         drop(fs::write(Path::new(&tree).join("cgroup.kill"), "1"));
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+async fn next_end_of(events: &mut EventStream, wanted: &ProcessRef) -> (ProcessEnd, bool) {
+    loop {
+        match events.next().await.unwrap() {
+            Event::ProcessExited {
+                process,
+                end,
+                out_of_memory,
+                ..
+            } if process == *wanted => {
+                return (end, out_of_memory);
+            }
+            _ => {}
+        }
     }
 }
 
