@@ -1,7 +1,10 @@
 //! A processor's thread: it runs the guest, and does the guest's register accesses in between. Among these are what a driver sets
 //! up: interrupts, doorbells, and the start of a device's work, which another thread then does.
 
-use libc::{F_DUPFD_CLOEXEC, SYS_epoll_create1, SYS_epoll_ctl, SYS_eventfd2, SYS_fcntl, SYS_ioctl};
+use libc::{
+    F_DUPFD_CLOEXEC, SYS_epoll_create1, SYS_epoll_ctl, SYS_eventfd2, SYS_fcntl, SYS_getrandom,
+    SYS_ioctl, SYS_timerfd_create,
+};
 
 use super::{
     super::filter::{Argument, Rule},
@@ -48,5 +51,15 @@ pub(super) const RULES: &[Rule] = &[
         syscall: SYS_epoll_ctl,
         arguments: &[],
         reason: "the socket device, started by its driver, says for which descriptors it waits",
+    },
+    Rule {
+        syscall: SYS_timerfd_create,
+        arguments: &[],
+        reason: "the socket device, started by its driver, has deadlines for its connections",
+    },
+    Rule {
+        syscall: SYS_getrandom,
+        arguments: &[],
+        reason: "the socket device, started by its driver, begins its ports at a random number",
     },
 ];
