@@ -41,13 +41,7 @@ impl Scene {
         {
             return missing("launching a monitor needs /dev/kvm");
         }
-        // Beside the folder of the test programs; `cargo build -p vmm` makes it.
-        let test = std::env::current_exe().unwrap();
-        let program = test
-            .parent()
-            .and_then(Path::parent)
-            .unwrap()
-            .join("cofferdam-vmm");
+        let program = program();
         if !program.exists() {
             return missing("cofferdam-vmm is not built: cargo build -p vmm");
         }
@@ -87,6 +81,15 @@ impl Scene {
             .unwrap_or_else(|error| panic!("{}", chain(&error)))
             .0
     }
+}
+
+/// The one of a finished build that COFFERDAM_DIST names, or that beside the folder of the test programs, which
+/// `cargo build -p vmm` makes.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = || test.parent().and_then(Path::parent).unwrap().to_owned();
+    let folder = std::env::var_os("COFFERDAM_DIST").map_or_else(built, PathBuf::from);
+    folder.join("cofferdam-vmm")
 }
 
 /// Waits, but not for ever.
