@@ -107,9 +107,9 @@ impl Connection {
         !self.held.is_empty() || (self.client.readable && !self.client.ended)
     }
 
-    /// What is closed as seen from the guest.
+    /// What is closed as seen from the guest. The end of the client is found by reading, which happens when nothing is held.
     fn the_end(&self) -> Sides {
-        let sends_no_more = match self.client.ended && self.held.is_empty() {
+        let sends_no_more = match self.client.ended {
             true => Sides::SEND,
             false => Sides::NONE,
         };

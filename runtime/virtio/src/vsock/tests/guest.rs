@@ -65,6 +65,7 @@ pub(in crate::vsock) struct Guest {
     pub(in crate::vsock) interrupts: [Arc<Counter>; 3],
     rx_buffers: HashMap<u32, (u64, u32)>,
     rx_posted: u64,
+    event_idx: bool,
     tx_next: u64,
     pub(in crate::vsock) cut: Cut,
     folder: TempDir,
@@ -141,6 +142,7 @@ impl Guest {
             interrupts: interrupts.try_into().expect("three queues"),
             rx_buffers: HashMap::new(),
             rx_posted: 0,
+            event_idx: driver.event_idx,
             tx_next: 0,
             cut: Cut::Two,
             folder,
@@ -216,24 +218,26 @@ impl Guest {
 
     /// Posts receive buffers. Each place in memory is used again and again: at most 128 are out at a time.
     pub(in crate::vsock) fn post(&mut self, count: u16, length: u32) {
+        let before = self.offered(0);
         for _ in 0..count {
             let address = RX_AREA + (self.rx_posted % 128) * 4096;
             self.rx_posted += 1;
             let head = self.rx.request(&[into(address, length)]);
             self.rx_buffers.insert(u32::from(head), (address, length));
         }
-        self.kick(0);
+        self.notify(0, before);
     }
 
     /// Posts event buffers.
     pub(in crate::vsock) fn post_events(&mut self, count: u16) {
+        let before = self.offered(2);
         for at in 0..count {
             let address = EVENT_AREA + u64::from(at) * 4;
             let unwritten = self.memory.write_obj(u32::MAX, GuestAddress(address));
             unwritten.expect("clear an event");
             self.event.request(&[into(address, 4)]);
         }
-        self.kick(2);
+        self.notify(2, before);
     }
 
     /// Puts a packet into the transmit queue and rings.
@@ -254,8 +258,9 @@ impl Guest {
             .expect("write a packet");
         let length = u32::try_from(bytes.len()).expect("a small packet");
         let pieces = self.pieces(address, length);
+        let before = self.offered(1);
         self.tx.request(&pieces);
-        self.kick(1);
+        self.notify(1, before);
     }
 
     fn pieces(&self, address: u64, length: u32) -> Vec<Piece> {
@@ -270,6 +275,34 @@ impl Guest {
             .windows(2)
             .map(|cut| out(address + u64::from(cut[0]), cut[1] - cut[0]));
         pieces.collect()
+    }
+
+    /// Rings if the device wants to hear of what was offered since `before` (virtio 1.3, section 2.7.10): not ringing is what
+    /// makes a device hang that forgot to ask.
+    fn notify(&self, queue: usize, before: u16) {
+        let ring = [&self.rx, &self.tx, &self.event][queue];
+        let now = self.offered(queue);
+        let flags: u16 = self
+            .memory
+            .read_obj(GuestAddress(ring.used))
+            .expect("read the ring");
+        let wanted = match self.event_idx {
+            true => {
+                let ahead = now.wrapping_sub(ring.avail_event()).wrapping_sub(1);
+                ahead < now.wrapping_sub(before)
+            }
+            false => flags & 1 == 0,
+        };
+        if wanted {
+            self.kick(queue);
+        }
+    }
+
+    /// The queue's available index.
+    fn offered(&self, queue: usize) -> u16 {
+        let ring = [&self.rx, &self.tx, &self.event][queue];
+        let index = GuestAddress(ring.available + 2);
+        self.memory.read_obj(index).expect("read the ring")
     }
 
     pub(in crate::vsock) fn kick(&self, queue: usize) {

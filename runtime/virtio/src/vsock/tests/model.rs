@@ -71,7 +71,8 @@ struct Stream {
 
 /// The byte at a place of a stream's direction.
 fn byte(salt: usize, place: usize) -> u8 {
-    ((place * 31 + (place >> 8) * 17 + salt * 101) & 0xff) as u8
+    let mixed = place * 31 + (place >> 8) * 17 + salt * 101;
+    mixed.to_le_bytes()[0]
 }
 
 fn bytes(salt: usize, from: usize, count: usize) -> Vec<u8> {
