@@ -2,7 +2,7 @@
 
 use libc::{
     SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4, SYS_epoll_create1, SYS_getrandom, SYS_ioctl,
-    SYS_recvfrom, SYS_recvmsg, SYS_sendmsg, SYS_sendto, SYS_shutdown,
+    SYS_recvfrom, SYS_recvmsg, SYS_sendmsg, SYS_sendto, SYS_shutdown, SYS_timerfd_settime,
 };
 
 use super::{
@@ -45,6 +45,11 @@ pub(super) const RULES: &[Rule] = &[
         syscall: SYS_epoll_create1,
         arguments: &[],
         reason: "the socket device starts over after a reset by its driver",
+    },
+    Rule {
+        syscall: SYS_timerfd_settime,
+        arguments: &[],
+        reason: "deadlines of the socket device's connections",
     },
     Rule {
         syscall: SYS_getrandom,
