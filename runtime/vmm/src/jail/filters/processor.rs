@@ -62,9 +62,4 @@ pub(super) const RULES: &[Rule] = &[
         arguments: &[],
         reason: "the socket device, started by its driver, begins its ports at a random number",
     },
-    Rule {
-        syscall: SYS_getrandom,
-        arguments: &[],
-        reason: "the socket device, started by its driver, keys the hash table of its connections",
-    },
 ];
