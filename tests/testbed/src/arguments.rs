@@ -24,7 +24,7 @@ usage:
 options:
   --timeout SECONDS   kill it after that time (1800; shell: a day)
   --memory MIB        memory of the test host (4096)
-  --cpus N            CPUs of the test host (2)
+  --cpus N            CPUs of the test host (1)
   --results DIR       CMD sees this folder as /results and may write there; the log of
                       the test host's kernel is left there, too, as console.log
   --env NAME=VALUE    add to CMD's environment, which is otherwise a plain one
