@@ -15,9 +15,11 @@ use oci_spec::runtime::{Process, Spec};
 use thiserror::Error;
 
 use crate::{
+    account,
     deadlines::LAUNCH_DEADLINE,
     failure::Failure,
     folder::Folder,
+    inside,
     launcher::LAUNCHER_ARGUMENT,
     message::{self, Order, Reply, WindowSize, Work},
 };
@@ -78,6 +80,11 @@ impl Launch {
         stdio: ChildStdio,
     ) -> Result<Launched, LaunchError> {
         let root = self.folder.root();
+        let mut spec = spec;
+        if let Some(process) = spec.process_mut() {
+            account::settle(process, &root)?;
+            inside::working_directory(&root, process.cwd())?;
+        }
         self.launch(
             Work::Create {
                 spec: Box::new(spec),
@@ -92,7 +99,8 @@ impl Launch {
     ///
     /// # Errors
     /// When the command was not executed.
-    pub fn exec(&self, process: Process, stdio: ChildStdio) -> Result<Launched, LaunchError> {
+    pub fn exec(&self, mut process: Process, stdio: ChildStdio) -> Result<Launched, LaunchError> {
+        account::settle(&mut process, &self.folder.root())?;
         self.launch(
             Work::Exec {
                 process: Box::new(process),

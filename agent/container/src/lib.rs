@@ -11,6 +11,7 @@
 //!        ◄─Reply, once the process has been executed or could not be; nothing is left in the second case
 //! ```
 
+mod account;
 pub mod cgroup;
 mod create;
 pub mod deadlines;
@@ -19,6 +20,7 @@ mod exec;
 mod executor;
 mod failure;
 mod folder;
+mod inside;
 mod launch;
 mod launcher;
 mod message;

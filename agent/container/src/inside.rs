@@ -1,0 +1,63 @@
+//! Files inside a container's root, reached without ever leaving it: links in the root, absolute ones too, lead inside (openat2(2),
+//! RESOLVE_IN_ROOT). For what the agent does on a container's behalf before the container runs.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
+use rustix::io::Errno;
+
+use crate::failure::{Failure, FailureKind};
+
+const STAY_INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
+/// Opens a file inside `root` for reading.
+pub(crate) fn file(root: &Path, path: &Path) -> io::Result<File> {
+    let root = folder(root)?;
+    // NONBLOCK: a fifo that an image has there must not make us wait.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(openat2(&root, path, flags, Mode::empty(), STAY_INSIDE)?.into())
+}
+
+/// Makes sure that `path`, a container's working directory, is a folder inside `root`; what is missing of it is made, as runc does.
+pub(crate) fn working_directory(root: &Path, path: &Path) -> Result<(), Failure> {
+    make_folders(root, path).map_err(|error| Failure {
+        kind: FailureKind::Precondition,
+        message: format!(
+            "the working directory {} can't be used: {error}",
+            path.display()
+        ),
+    })
+}
+
+fn make_folders(root: &Path, path: &Path) -> io::Result<()> {
+    let root = folder(root)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut so_far = PathBuf::from("/");
+    for component in path.components() {
+        let Component::Normal(name) = component else {
+            continue;
+        };
+        let parent = openat2(&root, &so_far, flags, Mode::empty(), STAY_INSIDE)?;
+        so_far.push(name);
+        // From the root each time: a link on the way is followed inside.
+        match openat2(&root, &so_far, flags, Mode::empty(), STAY_INSIDE) {
+            Ok(_there) => {}
+            Err(Errno::NOENT) => mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn folder(root: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(open(root, flags, Mode::empty())?)
+}
+
+#[cfg(test)]
+mod tests;
