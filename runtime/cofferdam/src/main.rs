@@ -23,7 +23,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             drop(writeln!(std::io::stderr().lock(), "cofferdam: {error:#}"));
-            ExitCode::FAILURE
+            match arguments.command {
+                Command::Run(_) => ExitCode::from(run::COFFERDAM_FAILED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

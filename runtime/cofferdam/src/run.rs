@@ -29,7 +29,7 @@ use crate::{
 use plan::{Plan, Surroundings};
 
 /// Exit codes for what is not the container's own end, as env(1) and docker have them.
-const COFFERDAM_FAILED: u8 = 125;
+pub(crate) const COFFERDAM_FAILED: u8 = 125;
 const CANNOT_EXECUTE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 

@@ -8,6 +8,7 @@ use pod::{Pod, PodError, PodPlan, Process, ProcessExit};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
+    time::timeout,
 };
 
 use super::{
@@ -154,10 +155,13 @@ impl<'a> Attendance<'a> {
                     // Nobody listens when there is no output left to copy.
                     self.exited.send_replace(true);
                 }
-                Wake::Copied(Some(copied)) => match copied?? {
-                    End::ReaderGone => return Ok(ExitStatus::Signaled(SIGPIPE)),
-                    End::Complete => {}
-                },
+                Wake::Copied(Some(Ok(Ok(End::Complete)))) => {}
+                Wake::Copied(Some(Ok(Ok(End::ReaderGone)))) => {
+                    return Ok(ExitStatus::Signaled(SIGPIPE));
+                }
+                Wake::Copied(Some(Ok(Err(error)))) if status.is_some() => return Err(error),
+                Wake::Copied(Some(Ok(Err(error)))) => return Err(self.why_broken(error).await),
+                Wake::Copied(Some(Err(panicked))) => return Err(panicked.into()),
                 Wake::Copied(None) => {}
                 Wake::Signal(Notice::Forward(number)) if self.forwarded == PATIENCE => {
                     return Ok(ExitStatus::Signaled(number));
@@ -168,6 +172,14 @@ impl<'a> Attendance<'a> {
         self.input.abort_all();
         // The loop ends with a status.
         Ok(status.unwrap_or(ExitStatus::Exited(0)))
+    }
+
+    /// A stream that broke off mostly means a guest that ended: then that is the error to tell.
+    async fn why_broken(&mut self, error: anyhow::Error) -> anyhow::Error {
+        match timeout(self.pod.deadlines().stop, self.exit.wait()).await {
+            Ok(Err(ended)) => ended.into(),
+            Ok(Ok(_)) | Err(_) => error,
+        }
     }
 
     async fn wait(&mut self, signals: &mut Signals, runs: bool) -> Wake {
