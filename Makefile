@@ -41,6 +41,8 @@ check-stages:
 	@$(stage) 'rules of the repository' cargo test -q -p tidy
 	@$(stage) 'format' cargo fmt --all --check
 	@$(stage) 'lints' cargo clippy -q --workspace --all-targets -- -D warnings
+	@# The clients' tests start the real programs.
+	@$(stage) 'programs for the unit tests' cargo build -q -p agentd -p vmm
 	@$(stage) 'unit tests' cargo test -q --workspace --exclude e2e --exclude tidy
 	@$(stage) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc -q --workspace --no-deps
 
