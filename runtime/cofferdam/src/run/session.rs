@@ -56,9 +56,11 @@ impl Session {
         } else {
             None
         };
-        let outcome = Attendance::begin(&pod, &container, process)
-            .attend(&mut signals)
-            .await;
+        let attendance = Attendance {
+            terminal: self.terminal,
+            ..Attendance::begin(&pod, &container, process)
+        };
+        let outcome = attendance.attend(&mut signals).await;
         drop(raw);
         let timings = self.timings.map(|image| Timings {
             image,
