@@ -10,7 +10,8 @@ use crate::terminal::Terminal;
 
 pub(crate) const TESTS: &[Test] = &[
     ("streams_are_a_terminal_of_our_size", first_size),
-    ("resize_reaches_the_command", resize),
+    ("resize_changes_the_size_in_the_container", resize),
+    ("resize_signals_the_command", resize_signals),
     ("control_c_reaches_the_command_and_not_us", control_c),
     ("typed_line_is_read_and_echoed_once", typed_line),
     (
@@ -42,8 +43,20 @@ fn first_size(case: &Case) -> Result<()> {
 }
 
 fn resize(case: &Case) -> Result<()> {
-    let mut terminal = Terminal::open(80, 24)?;
+    let script =
+        "echo ready; until test \"$(stty size)\" = '44 132'; do sleep 0.1; done; echo wide; exit 5";
+    resize_while(case, script, "wide")
+}
+
+/// A full-screen program redraws on SIGWINCH; it does not look at the size again and again.
+fn resize_signals(case: &Case) -> Result<()> {
     let script = "trap 'stty size; exit 5' WINCH; echo ready; while :; do sleep 0.1; done";
+    resize_while(case, script, "44 132")
+}
+
+/// Runs the script until it is ready, resizes to 132 by 44, and waits for what it says then, and for its end with 5.
+fn resize_while(case: &Case, script: &str, answer: &str) -> Result<()> {
+    let mut terminal = Terminal::open(80, 24)?;
     let mut running = terminal.start(&case.run_command(&["-i", "-t"], &["sh", "-c", script])?)?;
     terminal
         .screen
@@ -51,7 +64,7 @@ fn resize(case: &Case) -> Result<()> {
     terminal.resize(132, 44)?;
     terminal
         .screen
-        .wait_for("44 132", case.patience.stretch(deadlines::STEP))?;
+        .wait_for(answer, case.patience.stretch(deadlines::STEP))?;
     running
         .wait(case.patience.stretch(deadlines::STEP))?
         .expect_code(5)?;
