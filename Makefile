@@ -50,6 +50,7 @@ e2e: packages rust dist ## end-to-end tests alone; T=NAME runs those whose names
 	@$(stage) 'end-to-end tests' env COFFERDAM_DIST=$(dist) cargo test -q -p e2e -- $(T)
 
 bench: packages rust dist ## counts, bytes and ratios of one boot, beside QEMU's microvm machine
+	@tests/testbed/packages bench
 	@$(stage) 'measurements' env COFFERDAM_DIST=$(dist) cargo run -q -p bench
 
 testbed: packages rust tools ## a shell in the nested test host
@@ -70,8 +71,8 @@ fmt: ## format all Rust code
 	@cargo fmt --all
 
 fuzz: ## each fuzz target for SECONDS=60
-	@if [ -x tests/fuzz/run ]; then $(stage) 'fuzzing' tests/fuzz/run $(SECONDS); \
-	    else echo 'fuzz: there is no tests/fuzz/run' >&2; exit 1; fi
+	@tests/testbed/packages fuzz
+	@$(stage) 'fuzzing' tests/fuzz/run $(SECONDS)
 
 conformance: ## the Kubernetes conformance tests: not yet
 	@echo 'conformance: comes with the CRI server, which is not there yet' >&2; exit 1
