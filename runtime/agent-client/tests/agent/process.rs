@@ -216,8 +216,14 @@ async fn start_that_fails_later_leaves_nothing() {
         return;
     };
     let mut wanted = shell("true");
-    wanted.spec["process"]["cwd"] = json!("/not/there");
-    assert!(host.create("c", wanted).await.is_err());
+    wanted.spec["process"]["cwd"] = json!("/etc/passwd");
+    let error = host.create("c", wanted).await.unwrap_err().to_string();
+    assert!(error.contains("working directory /etc/passwd"), "{error}");
+    host.assert_nothing_left("c");
+    let mut wanted = shell("true");
+    wanted.spec["process"]["user"]["username"] = json!("nobody-knows");
+    let error = host.create("c", wanted).await.unwrap_err().to_string();
+    assert!(error.contains("nobody-knows"), "{error}");
     host.assert_nothing_left("c");
     let mut wanted = shell("true");
     wanted.spec["linux"]["resources"] = json!({"unified": {"nothing.max": "1"}});
