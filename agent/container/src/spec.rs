@@ -1,5 +1,5 @@
-//! What of an OCI specification this agent carries out: [`parse`] reads and refuses at the door, [`prepare`] splits it into the
-//! part that libcontainer applies and the [`LastSteps`] that the executor applies in the end.
+//! What of an OCI specification this agent carries out: [`parse`] reads and refuses at the door, `prepare` splits it into the
+//! part that libcontainer applies and the `LastSteps` that the executor applies in the end.
 //!
 //! Seccomp and capabilities are last steps because libcontainer 0.7 loads the filter before it waits for the start signal (so a
 //! strict profile would have to allow `accept4`), forgets it for every exec, and leaves a capability set that the specification

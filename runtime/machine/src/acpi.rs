@@ -1,5 +1,5 @@
 //! The ACPI tables, of a hardware-reduced platform (ACPI 6.5, 4.1): what the guest can't find out by itself and nothing else. Main
-//! function: [`write`]. `boot` tells the guest where they are; `board`, `generation` and `interrupt` are what they describe.
+//! function: [`write()`]. `boot` tells the guest where they are; `board`, `generation` and `interrupt` are what they describe.
 
 mod dsdt;
 

@@ -1,5 +1,5 @@
 //! One virtio device, whatever the transport. Main type: [`Device`]. The transport calls it under the board's lock on a
-//! processor's thread; the device's work on its queues is done by a [`Backend`](crate::backend::Backend) elsewhere.
+//! processor's thread; the device's work on its queues is done by a [`Backend`] elsewhere.
 
 use std::fmt::Debug;
 

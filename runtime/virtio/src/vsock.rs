@@ -14,7 +14,7 @@
 //! answered with RST, for there is no path that we could open. Ends map to ends: a SHUTDOWN of one direction is a shutdown(2) of
 //! it, and what was sent before the end arrives before it.
 //!
-//! The driver's life: no driver (clients wait in the listener's backlog) ─► [`backend`] at work ─► reset: all connections are
+//! The driver's life: no driver (clients wait in the listener's backlog) ─► `backend` at work ─► reset: all connections are
 //! closed ─► again.
 
 mod backend;

@@ -1,5 +1,5 @@
 //! QEMU's microvm machine with the same kernel, guest image and size, as lean as its documentation says: no default devices, PCIe for
-//! a vhost-vsock device and a random number device, the console off. Main function: [`boot`].
+//! a vhost-vsock device and a random number device, the console off. Main function: [`boot()`].
 
 use std::{
     fs,
