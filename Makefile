@@ -29,7 +29,9 @@ run: packages rust dist ## build everything and run a container in a microVM, sa
 	@$(stage) 'a container in a microVM' $(testbed) auto --timeout 600 -- $(CURDIR)/tests/testbed/demo $(dist)
 
 test: packages rust check-stages dist ## every check and every test, end-to-end tests last
-	@$(stage) 'end-to-end tests' env COFFERDAM_DIST=$(dist) cargo test -q -p e2e
+	@# Without a banner behind it: the last word is the test runner's.
+	@printf '\n== end-to-end tests\n' >&2
+	@COFFERDAM_DIST=$(dist) cargo test -q -p e2e
 
 check: packages rust check-stages ## the part of `make test` that needs no VM; LONG=1 adds a round of fuzzing
 ifdef LONG
