@@ -134,7 +134,7 @@ async fn trace_ours(dist: &Dist) -> Result<Option<u64>> {
     let folder = tempfile::tempdir()?;
     let (wrapper, output) = (folder.path().join("traced"), folder.path().join("trace"));
     let script = format!(
-        "#!/bin/sh\nexec strace -f -qq -o {} {} \"$@\"\n",
+        "#!/bin/sh\nexec strace -D -f -qq -o {} {} \"$@\"\n",
         output.display(),
         dist.monitor().display()
     );

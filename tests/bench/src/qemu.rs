@@ -1,5 +1,5 @@
 //! QEMU's microvm machine with the same kernel, guest image and size, as lean as its documentation says: no default devices, PCIe for
-//! a vhost-vsock device and a random number device, the console off. Main function: [`boot()`].
+//! a vhost-vsock device and a random number device, a serial console that is as quiet as ours (without one, init has no /dev/console). Main function: [`boot()`].
 
 use std::{
     fs,
@@ -57,7 +57,7 @@ pub(crate) async fn boot(dist: &Dist, trace: Option<&Path>) -> Result<Sample> {
     command
         .args([
             "-M",
-            "microvm,pcie=on,acpi=on,pit=off,pic=off,rtc=off,isa-serial=off",
+            "microvm,pcie=on,acpi=on,pit=off,pic=off,rtc=off,isa-serial=on",
         ])
         .args(["-enable-kvm", "-cpu", "host", "-smp", "1"])
         .arg("-m")
@@ -68,12 +68,17 @@ pub(crate) async fn boot(dist: &Dist, trace: Option<&Path>) -> Result<Sample> {
             "-display",
             "none",
             "-no-reboot",
+            "-serial",
+            "null",
         ])
         .arg("-kernel")
         .arg(dist.kernel())
         .arg("-initrd")
         .arg(dist.guest_image())
-        .args(["-append", "quiet loglevel=1 panic=-1 8250.nr_uarts=0"])
+        .args([
+            "-append",
+            "console=ttyS0 loglevel=1 panic=-1 8250.nr_uarts=1",
+        ])
         .args(["-device", &format!("vhost-vsock-pci,guest-cid={GUEST_CID}")])
         .args(["-device", "virtio-rng-pci"])
         .stdin(Stdio::null());
