@@ -76,7 +76,6 @@ fn attempt(config: &Config, arguments: &RunArguments) -> anyhow::Result<u8> {
         .build()?;
     let session = session::Session {
         plan: pod_plan,
-        terminal: arguments.tty,
         timings: arguments.timings.then_some(image_took),
     };
     let result = runtime.block_on(session.run());

@@ -28,7 +28,6 @@ const SIGPIPE: u8 = 13;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) plan: PodPlan,
-    pub(super) terminal: bool,
     /// Print timings; how long the image took.
     pub(super) timings: Option<Duration>,
 }
@@ -40,6 +39,7 @@ impl Session {
         let container = self.plan.container.id.clone();
         let pods_dir = self.plan.pods_dir.clone();
         let deadlines = self.plan.deadlines;
+        let has_terminal = self.plan.container.spec.terminal.is_some();
         // What a killed run before this one left.
         pod::sweep(&pods_dir, deadlines.stop).await?;
         let (pod, process) = tokio::select! {
@@ -51,15 +51,12 @@ impl Session {
             }
         };
         let running = Instant::now();
-        let raw = if self.terminal {
+        let raw = if has_terminal {
             RawTerminal::enter()?
         } else {
             None
         };
-        let attendance = Attendance {
-            terminal: self.terminal,
-            ..Attendance::begin(&pod, &container, process)
-        };
+        let attendance = Attendance::begin(&pod, &container, process);
         let outcome = attendance.attend(&mut signals).await;
         drop(raw);
         let timings = self.timings.map(|image| Timings {
@@ -119,6 +116,8 @@ impl<'a> Attendance<'a> {
             stderr,
             exit,
         } = process;
+        // A process has a standard error of its own unless it has a terminal.
+        let terminal = stderr.is_none();
         let drain = pod.deadlines().drain;
         let (exited, watch) = watch::channel(false);
         let mut outputs = JoinSet::new();
@@ -143,7 +142,7 @@ impl<'a> Attendance<'a> {
             outputs,
             input,
             forwarded: 0,
-            terminal: false,
+            terminal,
         }
     }
 
