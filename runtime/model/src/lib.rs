@@ -5,6 +5,7 @@ mod container;
 mod exit;
 mod fault;
 mod id;
+mod network;
 mod size;
 mod stages;
 
@@ -12,5 +13,8 @@ pub use container::{ContainerSpec, Limits, Terminal, WindowSize};
 pub use exit::ExitStatus;
 pub use fault::Fault;
 pub use id::{BadId, ContainerId, PodId};
+pub use network::{
+    Address, BadMac, Interface, Mac, Neighbour, PodNetwork, Prefix, Route, RouteKind, Rule,
+};
 pub use size::VmSize;
 pub use stages::{Stage, Stages};
