@@ -55,6 +55,11 @@ pub const DOORS: &[Door] = &[
         reason: "only the two ends speak it",
     },
     Door {
+        package: "tonic",
+        crates: &["cri"],
+        reason: "gRPC ends in the daemon's CRI door",
+    },
+    Door {
         package: "clap",
         crates: &["cofferdam", "testbed", "bench"],
         reason: "arguments are read in programs",

@@ -31,6 +31,16 @@ pub const EXCEPTIONS: &[Exception] = &[
         reason: "1: vmm-sys-util 0.15, ttrpc's nix 0.26",
     },
     Exception {
+        package: "hashbrown",
+        versions: 2,
+        reason: "0.15: petgraph 0.8, in the build of CRI's messages; nothing of it is shipped",
+    },
+    Exception {
+        package: "itertools",
+        versions: 2,
+        reason: "0.14: prost 0.14's macro and build crates; nothing of it is shipped",
+    },
+    Exception {
         package: "linux-raw-sys",
         versions: 2,
         reason: "0.4: with rustix 0.38",
