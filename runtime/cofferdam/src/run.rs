@@ -19,7 +19,9 @@ use std::{
 use anyhow::{Context, anyhow};
 use images::{Image, Rootfs, Store};
 use model::{Fault, PodId};
-use pod::{Deadlines, FirstContainer, PodError, PodPlan, Root, RootSegment};
+use pod::{
+    ContainerPlan, Deadlines, Lifetime, Note, OutputTo, PodError, PodPlan, Root, RootSegment,
+};
 
 use crate::{
     args::RunArguments,
@@ -69,13 +71,21 @@ fn attempt(config: &Config, arguments: &RunArguments) -> anyhow::Result<u8> {
         window: terminal::window_size(),
     };
     let plan = plan::plan(arguments, &image, config, &surroundings)?;
-    let pod_plan = pod_plan(config, plan, rootfs)?;
+    let container = ContainerPlan {
+        id: CONTAINER.parse()?,
+        note: Note::Null,
+        spec: plan.container.clone(),
+        root: root(rootfs, plan.writable_bytes)?,
+        output: OutputTo::Caller,
+    };
+    let pod_plan = pod_plan(config, &plan)?;
     let image_took = begun.elapsed();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let session = session::Session {
         plan: pod_plan,
+        container,
         timings: arguments.timings.then_some(image_took),
     };
     let result = runtime.block_on(session.run());
@@ -102,11 +112,10 @@ fn find_image(store: &Store, name: Option<&str>) -> anyhow::Result<Image> {
     }
 }
 
-fn pod_plan(config: &Config, plan: Plan, rootfs: Rootfs) -> anyhow::Result<PodPlan> {
-    let id = new_pod_id()?;
+fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
     Ok(PodPlan {
-        hostname: id.to_string(),
-        id,
+        id: new_pod_id()?,
+        note: Note::Null,
         pods_dir: config.pod_dir(),
         monitor: config.monitor.clone(),
         monitor_identity: (config.jail.uid, config.jail.gid),
@@ -115,13 +124,8 @@ fn pod_plan(config: &Config, plan: Plan, rootfs: Rootfs) -> anyhow::Result<PodPl
         size: plan.size,
         console_log: config.vm.console == Console::Log,
         kernel_arguments: config.vm.kernel_arguments.clone(),
-        ends_with_launcher: true,
+        lifetime: Lifetime::WithLauncher,
         deadlines: Deadlines::scaled(config.deadline_scale),
-        container: FirstContainer {
-            id: CONTAINER.parse()?,
-            spec: plan.container,
-            root: root(rootfs, plan.writable_bytes)?,
-        },
     })
 }
 

@@ -8,6 +8,10 @@ const START: Duration = Duration::from_secs(30);
 const CALL: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(5);
+const LOG: Duration = Duration::from_secs(10);
+
+/// Between two attempts to write to a log that could not be written to.
+pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(500);
 
 /// The waits of one pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct Deadlines {
     pub drain: Duration,
     /// For the monitor to end when asked; then it is killed.
     pub stop: Duration,
+    /// For a log that can't be written to; then the container's output is dropped.
+    pub log: Duration,
 }
 
 impl Deadlines {
@@ -34,6 +40,7 @@ impl Deadlines {
             call: CALL.saturating_mul(scale),
             drain: DRAIN.saturating_mul(scale),
             stop: STOP.saturating_mul(scale),
+            log: LOG.saturating_mul(scale),
         }
     }
 }

@@ -13,6 +13,52 @@ pub enum PodError {
     /// Its run folder.
     #[error("prepare the pod's run folder")]
     Folder(#[source] RecordError),
+    /// The record that a restart reads.
+    #[error("write the pod's record")]
+    Record(#[source] RecordError),
+    /// It has stopped, or is being stopped.
+    #[error("pod {pod} does not run")]
+    NotRunning {
+        /// The pod.
+        pod: String,
+    },
+    /// No such container.
+    #[error("there is no container {container} in the pod")]
+    NoContainer {
+        /// The id.
+        container: String,
+    },
+    /// The id is taken.
+    #[error("container {container} exists already")]
+    ContainerExists {
+        /// The id.
+        container: String,
+    },
+    /// Right request, wrong moment.
+    #[error("{attempt} container {container}: {because}")]
+    ContainerState {
+        /// The container.
+        container: String,
+        /// What was attempted.
+        attempt: &'static str,
+        /// Why it can't be done now.
+        because: String,
+    },
+    /// The agent does not answer, though its VM runs.
+    #[error("the pod was ended: {cause}")]
+    AgentLost {
+        /// Why.
+        cause: String,
+    },
+    /// A container's log.
+    #[error("log the container's output")]
+    Log(#[source] container_log::LogError),
+    /// The task that wrote a container's log is gone.
+    #[error("log the container's output to {}: the log was lost by an earlier error", path.display())]
+    LogLost {
+        /// The log.
+        path: std::path::PathBuf,
+    },
     /// Its console's file.
     #[error("make the console's file in the pod's run folder")]
     Console(#[source] std::io::Error),
@@ -61,9 +107,15 @@ impl PodError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Folder(RecordError::Exists { .. }) => Fault::Refused,
+            Self::Folder(RecordError::Exists { .. })
+            | Self::NotRunning { .. }
+            | Self::ContainerExists { .. }
+            | Self::ContainerState { .. } => Fault::Refused,
+            Self::NoContainer { .. } => Fault::NotFound,
             Self::Launch(_) => Fault::HostUnfit,
-            Self::GuestEnded { .. } | Self::TornDown | Self::Stdio(_) => Fault::GuestLost,
+            Self::GuestEnded { .. } | Self::AgentLost { .. } | Self::TornDown | Self::Stdio(_) => {
+                Fault::GuestLost
+            }
             Self::Agent { source, .. } => agent_fault(source),
             _ => Fault::Internal,
         }

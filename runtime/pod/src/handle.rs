@@ -1,16 +1,24 @@
-//! What a front door holds of a pod. Main types: [`Pod`], [`Process`]. The owner task is in `owner`.
+//! What a front door holds of a pod. Main types: [`Pod`], [`Process`]. The owner task is in `owner`; what does not change the pod's state
+//! is asked of the agent directly.
 
-use agent_client::{Agent, AgentError, OutputStream, ProcessRef, StdinSink};
-use model::{ContainerId, ExitStatus, Stages, WindowSize};
-use tokio::sync::{mpsc, oneshot};
-use vm_client::Running;
+use std::{sync::Arc, time::Duration};
+
+use agent_client::{Agent, AgentError, OutputStream, ProcessExec, ProcessRef, StdinSink, Stdio};
+use model::{ContainerId, ExitStatus, PodId, WindowSize};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     Deadlines,
+    container::{Container, ContainerPhase},
     error::PodError,
-    owner::{self, Command},
-    plan::PodPlan,
-    start,
+    launch::agent_call,
+    oci,
+    owner::{Command, first_process, open_streams},
+    plan::{ContainerPlan, ExecPlan, Hold},
+    status::{PodPhase, PodStatus},
 };
 
 /// Bytes for the process's standard input.
@@ -19,33 +27,36 @@ pub type ProcessInput = StdinSink;
 /// Bytes from the process's standard output or error.
 pub type ProcessOutput = OutputStream;
 
+/// SIGKILL.
+const KILL: u32 = 9;
+
 /// The connected streams of a process.
 #[derive(Debug)]
-pub(crate) struct Streams {
-    pub(crate) stdin: Option<StdinSink>,
-    pub(crate) stdout: OutputStream,
-    pub(crate) stderr: Option<OutputStream>,
-}
-
-/// One running pod.
-#[derive(Debug)]
-pub struct Pod {
-    commands: mpsc::Sender<Command>,
-    agent: Agent,
-    deadlines: Deadlines,
-    stages: Stages,
-    launch: Running,
-}
-
-/// The first process of a container.
-#[derive(Debug)]
-pub struct Process {
+pub struct Streams {
     /// Standard input, if it was asked for.
     pub stdin: Option<ProcessInput>,
     /// Standard output; all output of a terminal.
     pub stdout: ProcessOutput,
     /// Standard error; none with a terminal.
     pub stderr: Option<ProcessOutput>,
+}
+
+/// One pod. Handles are many; the pod's owner is one. When the last handle of a pod that ends with this process is dropped, the pod is
+/// stopped.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    pub(crate) id: PodId,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) status: watch::Receiver<Arc<PodStatus>>,
+    pub(crate) agent: watch::Receiver<Option<Agent>>,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// A process that runs.
+#[derive(Debug)]
+pub struct Process {
+    /// Its streams.
+    pub streams: Streams,
     /// Its end.
     pub exit: ProcessExit,
 }
@@ -65,45 +76,34 @@ impl ProcessExit {
 }
 
 impl Pod {
-    /// Starts a pod with its first container.
-    ///
-    /// Dropping the future half-way leaves a run folder without an owner; [`crate::sweep`] ends what is in it.
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &PodId {
+        &self.id
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn status(&self) -> Arc<PodStatus> {
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Follows how it is.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<PodStatus>> {
+        self.status.clone()
+    }
+
+    /// One of its containers.
     ///
     /// # Errors
-    /// When a step fails; nothing is left then.
-    pub async fn start(plan: PodPlan) -> Result<(Self, Process), PodError> {
-        let deadlines = plan.deadlines;
-        let container = plan.container.id.clone();
-        let started = start::start(plan).await?;
-        let (commands, exit) =
-            owner::spawn(started.held, started.agent.clone(), container, deadlines);
-        let pod = Self {
-            commands,
-            agent: started.agent,
-            deadlines,
-            stages: started.stages,
-            launch: started.launch,
-        };
-        let streams = started.streams;
-        let process = Process {
-            stdin: streams.stdin,
-            stdout: streams.stdout,
-            stderr: streams.stderr,
-            exit: ProcessExit(exit),
-        };
-        Ok((pod, process))
-    }
-
-    /// How long each stage of the start took.
-    #[must_use]
-    pub fn stages(&self) -> &Stages {
-        &self.stages
-    }
-
-    /// The monitor's own account of its launch.
-    #[must_use]
-    pub fn launch(&self) -> &Running {
-        &self.launch
+    /// When there is none of that id.
+    pub fn container(&self, id: &ContainerId) -> Result<Arc<Container>, PodError> {
+        let status = self.status.borrow();
+        let found = status.containers.get(id).map(Arc::clone);
+        found.ok_or_else(|| PodError::NoContainer {
+            container: id.to_string(),
+        })
     }
 
     /// For the rest of a process's output, once it has ended.
@@ -112,15 +112,213 @@ impl Pod {
         self.deadlines
     }
 
+    /// Makes a container, which does not run yet.
+    ///
+    /// # Errors
+    /// When its id is taken, the pod does not run, or its root can't be put on the VM's bus; nothing of it is left then.
+    pub async fn create_container(&self, plan: ContainerPlan) -> Result<(), PodError> {
+        let plan = Box::new(plan);
+        self.ask(|reply| Command::Create { plan, reply }).await
+    }
+
+    /// Runs a container's first process; its output goes to the container's log.
+    ///
+    /// # Errors
+    /// When it has been started before, or its process can't be executed: then it has ended.
+    pub async fn start_container(&self, id: &ContainerId) -> Result<(), PodError> {
+        let container = id.clone();
+        let started = self
+            .ask(|reply| Command::Start { container, reply })
+            .await?;
+        drop(started);
+        Ok(())
+    }
+
+    /// Runs the first process of a container whose output is the caller's.
+    ///
+    /// # Errors
+    /// As [`Pod::start_container`]; when the container's output goes to a log.
+    pub async fn start_attached(&self, id: &ContainerId) -> Result<Process, PodError> {
+        let exit = self.watch_process(&first_process(id)).await?;
+        let container = id.clone();
+        let streams = self
+            .ask(|reply| Command::Start { container, reply })
+            .await?
+            .ok_or_else(|| PodError::ContainerState {
+                container: id.to_string(),
+                attempt: "attach to",
+                because: "its output goes to its log".to_owned(),
+            })?;
+        Ok(Process { streams, exit })
+    }
+
+    /// Ends a container: sends `signal`, and SIGKILL to all its processes when it has not ended after `grace`. Returns when it has ended;
+    /// one that does not run is no error. The container is killed in any case, also when the caller stops waiting.
+    ///
+    /// # Errors
+    /// When there is no such container, or it can't be killed.
+    pub async fn stop_container(
+        &self,
+        id: &ContainerId,
+        signal: u32,
+        grace: Duration,
+    ) -> Result<(), PodError> {
+        let (pod, id) = (self.clone(), id.clone());
+        let work = async move { pod.end_container(&id, signal, grace).await };
+        // A task of its own: whoever asked may go away, the container must end all the same.
+        match tokio::spawn(work).await {
+            Ok(result) => result,
+            Err(_panicked) => Err(PodError::TornDown),
+        }
+    }
+
+    async fn end_container(
+        &self,
+        id: &ContainerId,
+        signal: u32,
+        grace: Duration,
+    ) -> Result<(), PodError> {
+        let runs = |container: &Container| {
+            matches!(
+                container.phase,
+                ContainerPhase::Running { .. } | ContainerPhase::Starting
+            )
+        };
+        if !runs(&*self.container(id)?) {
+            return Ok(());
+        }
+        if !grace.is_zero() {
+            self.signal(id, signal).await?;
+            if self.ended(id, grace).await {
+                return Ok(());
+            }
+        }
+        let agent = self.agent()?;
+        let kill = agent.signal_container(id.as_str(), KILL, self.deadlines.call);
+        match kill.await {
+            Ok(()) | Err(AgentError::NotFound { .. }) => {}
+            Err(source) => {
+                let attempt = "kill the container";
+                return Err(PodError::Agent { attempt, source });
+            }
+        }
+        // Its output has its own time on top.
+        let patience = self.deadlines.stop.saturating_add(self.deadlines.drain);
+        if self.ended(id, patience).await {
+            return Ok(());
+        }
+        Err(PodError::ContainerState {
+            container: id.to_string(),
+            attempt: "stop",
+            because: "SIGKILL did not end it".to_owned(),
+        })
+    }
+
+    /// Whether it ends in time, or is gone.
+    async fn ended(&self, id: &ContainerId, patience: Duration) -> bool {
+        let mut status = self.status.clone();
+        let over = status.wait_for(|status| {
+            status
+                .containers
+                .get(id)
+                .is_none_or(|container| container.exit().is_some())
+        });
+        timeout(patience, over).await.is_ok()
+    }
+
+    /// Forgets a container that does not run.
+    ///
+    /// # Errors
+    /// When there is none of that id, it runs, or its record stays.
+    pub async fn remove_container(&self, id: &ContainerId) -> Result<(), PodError> {
+        let container = id.clone();
+        self.ask(|reply| Command::Remove { container, reply }).await
+    }
+
+    /// Goes on in a new log file, after the old one has been renamed; the new one is there when this returns.
+    ///
+    /// # Errors
+    /// When the container does not run or the file can't be made; then the old one stays in use.
+    pub async fn reopen_log(&self, id: &ContainerId) -> Result<(), PodError> {
+        let container = id.clone();
+        self.ask(|reply| Command::ReopenLog { container, reply })
+            .await
+    }
+
+    /// Executes one more process in a running container.
+    ///
+    /// # Errors
+    /// When the container does not run or the command can't be executed.
+    pub async fn exec(
+        &self,
+        id: &ContainerId,
+        exec_id: &str,
+        plan: &ExecPlan,
+    ) -> Result<Process, PodError> {
+        let container = self.container(id)?;
+        if !matches!(container.phase, ContainerPhase::Running { .. }) {
+            return Err(PodError::ContainerState {
+                container: id.to_string(),
+                attempt: "execute a command in",
+                because: "it does not run".to_owned(),
+            });
+        }
+        let agent = self.agent()?;
+        let process = ProcessRef {
+            container_id: id.to_string(),
+            exec_id: exec_id.to_owned(),
+        };
+        let exit = self.watch_process(&process).await?;
+        let oci_process = oci::exec_process(&container.spec, plan)
+            .map_err(|error| PodError::Specification(error.into()))?;
+        let terminal = plan.terminal.map(|terminal| {
+            terminal.size.map_or((0, 0), |size| {
+                (u32::from(size.columns), u32::from(size.rows))
+            })
+        });
+        let request = ProcessExec {
+            process: process.clone(),
+            oci_process: serde_json::to_vec(&oci_process)
+                .map_err(|error| PodError::Specification(error.into()))?,
+            stdio: Stdio {
+                stdin: plan.stdin,
+                terminal,
+            },
+        };
+        let call = agent.exec_process(request, self.deadlines.start);
+        agent_call("execute the command in the container", call).await?;
+        let streams = open_streams(&agent, &process, plan.stdin, terminal.is_some()).await?;
+        Ok(Process { streams, exit })
+    }
+
+    /// Sends a signal to one process of a container that [`Pod::exec`] made. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// When the agent refuses or is lost.
+    pub async fn signal_exec(
+        &self,
+        id: &ContainerId,
+        exec_id: &str,
+        signal: u32,
+    ) -> Result<(), PodError> {
+        let process = ProcessRef {
+            container_id: id.to_string(),
+            exec_id: exec_id.to_owned(),
+        };
+        self.send_signal(&process, signal).await
+    }
+
     /// Sends a signal to the container's first process. One that has ended already is no error.
     ///
     /// # Errors
     /// When the agent refuses or is lost.
     pub async fn signal(&self, container: &ContainerId, signal: u32) -> Result<(), PodError> {
-        let process = first_process(container);
-        let call = self
-            .agent
-            .signal_process(&process, signal, self.deadlines.call);
+        self.send_signal(&first_process(container), signal).await
+    }
+
+    async fn send_signal(&self, process: &ProcessRef, signal: u32) -> Result<(), PodError> {
+        let agent = self.agent()?;
+        let call = agent.signal_process(process, signal, self.deadlines.call);
         match call.await {
             Ok(()) | Err(AgentError::NotFound { .. }) => Ok(()),
             Err(source) => Err(PodError::Agent {
@@ -137,30 +335,71 @@ impl Pod {
     pub async fn resize(&self, container: &ContainerId, size: WindowSize) -> Result<(), PodError> {
         let process = first_process(container);
         let size = (u32::from(size.columns), u32::from(size.rows));
-        let call = self
-            .agent
-            .resize_terminal(&process, size, self.deadlines.call);
-        let attempt = "set the size of the container's terminal";
-        call.await
-            .map_err(|source| PodError::Agent { attempt, source })
+        let agent = self.agent()?;
+        let call = agent.resize_terminal(&process, size, self.deadlines.call);
+        agent_call("set the size of the container's terminal", call).await
     }
 
-    /// Ends the pod and returns when nothing of it is left on the host. One that has ended by itself is no error.
+    /// Lends a pod what it needs while a container may use its image: after a restart of this program.
+    pub async fn lend(&self, container: &ContainerId, hold: Hold) {
+        let container = container.clone();
+        // A pod that is gone needs nothing.
+        drop(self.commands.send(Command::Lend { container, hold }).await);
+    }
+
+    /// Ends the pod, whatever runs in it, and returns when nothing but its record is left on the host. One that has ended is no error.
     ///
     /// # Errors
     /// When something stays.
-    pub async fn stop(self) -> Result<(), PodError> {
-        let (reply, done) = oneshot::channel();
-        if self.commands.send(Command::Stop { reply }).await.is_err() {
-            return Ok(());
+    pub async fn stop(&self) -> Result<(), PodError> {
+        match self.ask(|reply| Command::Stop { reply }).await {
+            Err(PodError::TornDown) => Ok(()),
+            result => result,
         }
-        done.await.unwrap_or(Ok(()))
     }
-}
 
-fn first_process(container: &ContainerId) -> ProcessRef {
-    ProcessRef {
-        container_id: container.to_string(),
-        exec_id: String::new(),
+    /// Ends the pod and removes its record.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub async fn remove(&self) -> Result<(), PodError> {
+        match self.ask(|reply| Command::Forget { reply }).await {
+            Err(PodError::TornDown) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn watch_process(&self, process: &ProcessRef) -> Result<ProcessExit, PodError> {
+        let (exit, told) = oneshot::channel();
+        let process = process.clone();
+        let command = Command::Watch { process, exit };
+        match self.commands.send(command).await {
+            Ok(()) => Ok(ProcessExit(told)),
+            Err(_gone) => Err(PodError::TornDown),
+        }
+    }
+
+    fn agent(&self) -> Result<Agent, PodError> {
+        let agent = self.agent.borrow().clone();
+        agent.ok_or_else(|| PodError::NotRunning {
+            pod: self.id.to_string(),
+        })
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, PodError>>) -> Command,
+    ) -> Result<T, PodError> {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(command(reply)).await.is_err() {
+            return Err(PodError::TornDown);
+        }
+        answer.await.unwrap_or(Err(PodError::TornDown))
+    }
+
+    /// Whether it has stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.status.borrow().phase, PodPhase::Stopped { .. })
     }
 }

@@ -2,27 +2,40 @@
 //! `agent-client`. Above: the front doors, which never see a VM.
 //!
 //! ```text
-//! PodPlan ──Pod::start──► Pod + Process        start.rs   (a failed start ends in the teardown as well)
-//! commands, events ─────► owner task           owner.rs   decides with state.rs
-//! stop, guest's end ────► teardown             teardown.rs
-//! crash of the owner ───► sweep of the records record.rs
+//! PodPlan ──Booted::launch──► Booted ──become_pod──► Pod        launch.rs   (a failed start ends in the teardown as well)
+//! commands, events ─────────► owner task                        owner.rs    decides with state/
+//! stop, guest's end ────────► teardown                          teardown.rs
+//! crash of the owner ───────► sweep of its run folders          record.rs
+//! restart of the daemon ────► recovery from the records         recover.rs, book.rs
 //! ```
 
+mod book;
+mod container;
 mod deadlines;
 mod error;
 mod handle;
+mod launch;
 mod oci;
+mod output;
 mod owner;
 mod plan;
 mod record;
-mod start;
+mod recover;
 mod state;
+mod status;
 mod teardown;
+mod wall_clock;
 
 pub use agent_client::{AgentError as StreamError, PROTOCOL_VERSION as AGENT_PROTOCOL};
+pub use container::{Container, ContainerPhase, Exit, ExitCause, Note};
 pub use deadlines::Deadlines;
 pub use error::PodError;
-pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput};
-pub use plan::{FirstContainer, PodPlan, Root, RootSegment};
+pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
+pub use launch::Booted;
+pub use plan::{
+    ContainerPlan, ExecPlan, Hold, Identity, Lifetime, OutputTo, PodPlan, Root, RootSegment,
+};
 pub use record::{RecordError, sweep};
+pub use recover::{Recovered, recover};
+pub use status::{PodPhase, PodStatus};
 pub use vm_client::{Running, VERSION as MONITOR_PROTOCOL};

@@ -15,6 +15,8 @@ use oci_spec::{
     },
 };
 
+use crate::plan::ExecPlan;
+
 /// Version of the OCI runtime specification that the result follows.
 const OCI_VERSION: &str = "1.2.0";
 
@@ -70,6 +72,24 @@ pub(crate) fn specification(
         .mounts(mounts()?)
         .linux(linux)
         .build()
+}
+
+/// The process of an exec in a container: the container's own but for what it runs and its terminal. Its host name's variable is in the
+/// container's environment already.
+///
+/// # Errors
+/// When a field that the specification demands is missing.
+pub(crate) fn exec_process(
+    container: &ContainerSpec,
+    plan: &ExecPlan,
+) -> Result<Process, OciSpecError> {
+    let spec = ContainerSpec {
+        args: plan.args.clone(),
+        stdin: plan.stdin,
+        terminal: plan.terminal,
+        ..container.clone()
+    };
+    process(&spec, "")
 }
 
 fn process(container: &ContainerSpec, hostname: &str) -> Result<Process, OciSpecError> {

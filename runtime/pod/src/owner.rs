@@ -1,105 +1,179 @@
-//! The task that owns one pod: it alone changes the pod's phase and holds what the pod has on the host. Main function: [`spawn`].
-//! `state` decides, `teardown` cleans up; `handle` sends the commands.
+//! The task that owns one pod, from its start to the removal of its record: it alone changes the pod's state and holds what the pod has
+//! on the host. Main function: [`spawn`]. `state` decides, `deeds` does what takes time, `teardown` cleans up; `handle` sends the commands
+//! and reads the status.
 
-use agent_client::{Agent, AgentError, Event, EventStream, ProcessEnd, ProcessRef};
-use model::{ContainerId, ExitStatus};
-use tokio::sync::{mpsc, oneshot};
+mod command;
+mod containers;
+mod deeds;
+mod entry;
+mod logs;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    sync::Arc,
+};
+
+use agent_client::{Agent, AgentError, Event, EventStream, ProcessEnd};
+use model::{ContainerId, ExitStatus, Stages};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tracing::Instrument;
-use vm_client::Ending;
+use vm_client::{Ending, Monitor, Running};
 
 use crate::{
     Deadlines,
+    book::{Book, PodRecord},
+    container::Container,
     error::PodError,
-    state::{self, Deed, Fact, Phase},
-    teardown::{Held, teardown},
+    handle::Pod,
+    state::pod::{self as state, Deed, Fact, Phase},
+    status::{PodPhase, PodStatus},
+    teardown::Held,
+    wall_clock,
 };
+pub(crate) use command::Command;
+use command::{ExitSender, Reply};
+pub(crate) use containers::first_process;
+use deeds::Outcome;
+pub(crate) use deeds::open_streams;
+use entry::Entry;
 
 /// Commands that wait for the owner.
-const COMMANDS: usize = 16;
+const COMMANDS: usize = 64;
 
-/// What a handle may ask of the owner.
-pub(crate) enum Command {
-    /// End the pod; the reply comes when nothing is left.
-    Stop {
-        reply: oneshot::Sender<Result<(), PodError>>,
-    },
+/// What an owner begins with: a start, or a record after a restart.
+pub(crate) struct Beginning {
+    pub(crate) record: PodRecord,
+    /// None for a pod that ends with this process.
+    pub(crate) book: Option<Book>,
+    /// None for a pod that has stopped.
+    pub(crate) live: Option<(Held, Agent)>,
+    pub(crate) containers: Vec<Container>,
+    pub(crate) stages: Stages,
+    pub(crate) launch: Option<Running>,
+    pub(crate) deadlines: Deadlines,
 }
 
-type Exit = oneshot::Receiver<Result<ExitStatus, PodError>>;
-
 /// Gives the pod an owner.
-pub(crate) fn spawn(
-    held: Held,
-    agent: Agent,
-    container: ContainerId,
-    deadlines: Deadlines,
-) -> (mpsc::Sender<Command>, Exit) {
-    let (commands, inbox) = mpsc::channel(COMMANDS);
-    let (exit_sender, exit) = oneshot::channel();
-    let span = tracing::info_span!("pod", pod = %held.pod, %container);
-    let owner = Owner {
-        held,
-        agent,
-        container,
+pub(crate) fn spawn(beginning: Beginning) -> Pod {
+    let Beginning {
+        record,
+        book,
+        live,
+        containers,
+        stages,
+        launch,
         deadlines,
-        phase: Phase::Running,
-        exit: Some(exit_sender),
+    } = beginning;
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let span = tracing::info_span!("pod", pod = %record.id);
+    let phase = if live.is_some() {
+        Phase::Running
+    } else {
+        Phase::Stopped
+    };
+    let (held, agent) = live.map_or((None, None), |(held, agent)| (Some(held), Some(agent)));
+    let monitor = held.as_ref().and_then(|held| held.monitor.clone());
+    let entries = containers
+        .into_iter()
+        .map(|container| (container.id.clone(), Entry::recovered(container)))
+        .collect();
+    let note = Arc::new(record.note.clone());
+    let mut owner = Owner {
+        status: watch::Sender::new(Arc::new(PodStatus {
+            id: record.id.clone(),
+            note,
+            created_at_ns: record.created_at_ns,
+            phase: record.phase.clone(),
+            containers: BTreeMap::new(),
+            stages,
+            launch,
+        })),
+        agent: watch::Sender::new(agent),
+        record,
+        book,
+        held,
+        monitor,
+        phase,
+        entries,
+        watched: HashMap::new(),
+        deeds: JoinSet::new(),
         stop_replies: Vec::new(),
+        forget_replies: Vec::new(),
+        deadlines,
+    };
+    owner.publish();
+    let pod = Pod {
+        id: owner.record.id.clone(),
+        commands,
+        status: owner.status.subscribe(),
+        agent: owner.agent.subscribe(),
+        deadlines,
     };
     tokio::spawn(owner.run(inbox).instrument(span));
-    (commands, exit)
+    pod
 }
 
 struct Owner {
-    held: Held,
-    agent: Agent,
-    container: ContainerId,
-    deadlines: Deadlines,
+    record: PodRecord,
+    book: Option<Book>,
+    /// Taken by the teardown.
+    held: Option<Held>,
+    monitor: Option<Arc<Monitor>>,
+    /// For the handles, too: they call it themselves for what does not change the pod's state.
+    agent: watch::Sender<Option<Agent>>,
     phase: Phase,
-    /// Taken when the first process's end has been told.
-    exit: Option<oneshot::Sender<Result<ExitStatus, PodError>>>,
-    stop_replies: Vec<oneshot::Sender<Result<(), PodError>>>,
+    entries: BTreeMap<ContainerId, Entry>,
+    /// Who waits for the ends of processes.
+    watched: HashMap<(String, String), ExitSender>,
+    deeds: JoinSet<Outcome>,
+    status: watch::Sender<Arc<PodStatus>>,
+    stop_replies: Vec<Reply<()>>,
+    forget_replies: Vec<Reply<()>>,
+    deadlines: Deadlines,
 }
 
 /// What woke the owner.
 enum Wake {
     Command(Option<Command>),
     Event(Result<Event, AgentError>),
+    Done(Outcome),
     Ended(Ending),
 }
 
 impl Owner {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
-        let mut events = self.agent.events(0).await.ok();
-        while self.phase == Phase::Running {
+        let agent = self.agent.borrow().clone();
+        let mut events = match agent {
+            Some(agent) => agent.events(0).await.ok(),
+            None => None,
+        };
+        self.resume().await;
+        while self.phase != Phase::Gone {
             let wake = self.wait(&mut inbox, &mut events).await;
             self.wake(wake, &mut events).await;
+            self.publish();
         }
-        let result = teardown(self.held, self.deadlines).await;
-        let (phase, deed) = state::next(self.phase, Fact::TornDown);
-        tracing::debug!(?phase, ?deed, "the pod is over");
-        let left = result.err();
-        if let Some(error) = &left {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                "something of the pod is left"
-            );
-        }
-        // Everyone who asked is told; the one that can have the error gets it.
-        let mut left = left.map_or(Ok(()), Err);
-        for reply in self.stop_replies {
+        for reply in mem::take(&mut self.forget_replies) {
             // A caller that went away needs no answer.
-            drop(reply.send(std::mem::replace(&mut left, Ok(()))));
+            drop(reply.send(Ok(())));
         }
     }
 
     async fn wait(
-        &self,
+        &mut self,
         inbox: &mut mpsc::Receiver<Command>,
         events: &mut Option<EventStream>,
     ) -> Wake {
+        let monitor = match self.phase {
+            Phase::Running | Phase::Silencing => self.monitor.clone(),
+            _ => None,
+        };
         let ended = async {
-            match &self.held.monitor {
+            match &monitor {
                 Some(monitor) => monitor.ended().await,
                 None => std::future::pending().await,
             }
@@ -110,9 +184,18 @@ impl Owner {
                 None => std::future::pending().await,
             }
         };
+        let deeds = &mut self.deeds;
+        let done = async {
+            match deeds.join_next().await {
+                Some(Ok(outcome)) => outcome,
+                // A deed is never aborted; one that panicked has said so, and its container stays as it is.
+                Some(Err(_)) | None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             event = event => Wake::Event(event),
+            outcome = done => Wake::Done(outcome),
             command = inbox.recv() => Wake::Command(command),
             ending = ended => Wake::Ended(ending),
         }
@@ -120,81 +203,234 @@ impl Owner {
 
     async fn wake(&mut self, wake: Wake, events: &mut Option<EventStream>) {
         match wake {
-            // No handle is left: nobody can want anything of the pod any more.
-            Wake::Command(None) => self.happened(Fact::StopAsked),
-            Wake::Command(Some(Command::Stop { reply })) => {
-                self.stop_replies.push(reply);
-                self.happened(Fact::StopAsked);
-            }
-            Wake::Event(Ok(event)) => self.event(&event),
+            Wake::Command(None) => self.nobody_left().await,
+            Wake::Command(Some(command)) => self.command(command).await,
+            Wake::Event(Ok(event)) => self.event(event).await,
             Wake::Event(Err(error)) => {
                 *events = None;
-                self.agent_gone(error).await;
+                self.agent_gone(&error).await;
             }
-            Wake::Ended(ending) => self.guest_ended(ending),
+            Wake::Done(outcome) => self.done(outcome).await,
+            Wake::Ended(ending) => {
+                let cause = format!("its VM ended: {}: {}", ending.reason, ending.text);
+                self.guest_ended(&cause, Some(&ending)).await;
+            }
         }
     }
 
-    fn happened(&mut self, fact: Fact) {
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Create { plan, reply } => self.create(*plan, reply),
+            Command::Start { container, reply } => self.start(&container, reply).await,
+            Command::Remove { container, reply } => self.remove(&container, reply).await,
+            Command::Watch { process, exit } => {
+                self.watched
+                    .insert((process.container_id, process.exec_id), exit);
+            }
+            Command::Lend { container, hold } => {
+                if let Some(entry) = self.entries.get_mut(&container) {
+                    entry.hold = Some(hold);
+                }
+            }
+            Command::ReopenLog { container, reply } => self.reopen_log(&container, reply),
+            Command::Stop { reply } => {
+                self.stop_replies.push(reply);
+                self.happened(Fact::StopAsked).await;
+                self.answer_stopped();
+            }
+            Command::Forget { reply } => {
+                self.forget_replies.push(reply);
+                self.happened(Fact::StopAsked).await;
+                self.happened(Fact::RemoveAsked).await;
+            }
+        }
+    }
+
+    /// No handle is left. A pod that ends with its process is stopped; another one goes on without being watched.
+    async fn nobody_left(&mut self) {
+        if self.book.is_none() {
+            self.happened(Fact::StopAsked).await;
+            if self.phase == Phase::Stopped {
+                self.phase = Phase::Gone;
+            }
+        } else {
+            self.phase = Phase::Gone;
+        }
+    }
+
+    async fn happened(&mut self, fact: Fact) {
         let (phase, deed) = state::next(self.phase, fact);
-        if deed == Deed::TearDown {
-            tracing::debug!(?fact, "tearing down");
-        }
         self.phase = phase;
+        match deed {
+            Deed::None => {}
+            Deed::Silence => self.silence(),
+            Deed::TearDown => self.tear_down(),
+            Deed::End => self.end().await,
+        }
     }
 
-    fn event(&mut self, event: &Event) {
+    fn tear_down(&mut self) {
+        tracing::debug!("tearing down");
+        self.agent.send_replace(None);
+        self.monitor = None;
+        if let Some(held) = self.held.take() {
+            self.deeds.spawn(deeds::tear_down(held, self.deadlines));
+        }
+    }
+
+    async fn torn_down(&mut self, result: Result<(), PodError>) {
+        let message = self.cause().unwrap_or("the pod was stopped").to_owned();
+        self.lose_containers(&message).await;
+        self.record.phase = PodPhase::Stopped {
+            cause: self.cause().map(str::to_owned),
+        };
+        self.save_pod().await;
+        self.happened(Fact::TornDown).await;
+        if let Err(error) = result {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "something of the pod is left"
+            );
+            // The one that can have the error gets it.
+            if let Some(reply) = self.stop_replies.pop() {
+                drop(reply.send(Err(error)));
+            }
+        }
+        self.answer_stopped();
+        if !self.forget_replies.is_empty() || self.book.is_none() {
+            self.happened(Fact::RemoveAsked).await;
+        }
+    }
+
+    fn answer_stopped(&mut self) {
+        if matches!(self.phase, Phase::Stopped | Phase::Gone) {
+            // What they see when they are answered is what there is.
+            self.publish();
+            for reply in mem::take(&mut self.stop_replies) {
+                drop(reply.send(Ok(())));
+            }
+        }
+    }
+
+    /// Why the pod ended, when nobody asked for it.
+    fn cause(&self) -> Option<&str> {
+        match &self.record.phase {
+            PodPhase::Stopped { cause } => cause.as_deref(),
+            _ => None,
+        }
+    }
+
+    async fn end(&mut self) {
+        if let Some(book) = &self.book
+            && let Err(error) = book.remove().await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a record stays");
+        }
+        self.entries.clear();
+    }
+
+    /// The event stream ended. Mostly the guest is about to end too, and says why.
+    async fn agent_gone(&mut self, error: &AgentError) {
+        let Some(monitor) = self.monitor.clone() else {
+            return;
+        };
+        match tokio::time::timeout(self.deadlines.stop, monitor.ended()).await {
+            Ok(ending) => {
+                let cause = format!("its VM ended: {}: {}", ending.reason, ending.text);
+                self.guest_ended(&cause, Some(&ending)).await;
+            }
+            Err(_still_there) => {
+                let cause = format!("its agent is lost: {error}");
+                self.guest_ended(&cause, None).await;
+            }
+        }
+    }
+
+    async fn guest_ended(&mut self, cause: &str, ending: Option<&Ending>) {
+        if self.phase == Phase::Running {
+            tracing::warn!(cause, "the pod ended by itself");
+            self.record.phase = PodPhase::Stopped {
+                cause: Some(cause.to_owned()),
+            };
+        }
+        for (_, exit) in self.watched.drain() {
+            let error = match ending {
+                Some(ending) => PodError::GuestEnded {
+                    during: "the container ran",
+                    ending: Box::new(ending.clone()),
+                },
+                None => PodError::AgentLost {
+                    cause: cause.to_owned(),
+                },
+            };
+            // A caller that went away needs no status.
+            drop(exit.send(Err(error)));
+        }
+        self.lose_containers(cause).await;
+        self.happened(Fact::GuestEnded).await;
+    }
+
+    async fn event(&mut self, event: Event) {
         match event {
             Event::ProcessExited {
                 process,
                 end,
                 out_of_memory,
+                time_ns,
                 ..
-            } if self.is_first(process) => {
-                self.tell(Ok(status_of(*end, *out_of_memory)));
+            } => {
+                let status = status_of(end, out_of_memory);
+                self.process_exited(process, status, time_ns).await;
             }
-            Event::OutOfMemory { kills, .. } => {
-                tracing::warn!(kills, "the container ran out of memory");
+            Event::OutOfMemory {
+                container_id,
+                kills,
+                ..
+            } => {
+                tracing::warn!(container = container_id, kills, "out of memory");
             }
-            Event::ProcessExited { .. } => {}
         }
     }
 
-    fn is_first(&self, process: &ProcessRef) -> bool {
-        process.container_id == self.container.as_str() && process.exec_id.is_empty()
-    }
-
-    fn tell(&mut self, exit: Result<ExitStatus, PodError>) {
-        if let Some(sender) = self.exit.take() {
-            // A caller that went away needs no status.
-            drop(sender.send(exit));
+    async fn save_pod(&self) {
+        if let Some(book) = &self.book
+            && let Err(error) = book.save_pod(self.record.clone()).await
+        {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a restart will not know the pod's state"
+            );
         }
     }
 
-    /// The event stream ended. Mostly the guest is about to end too, and says why.
-    async fn agent_gone(&mut self, source: AgentError) {
-        let Some(monitor) = &self.held.monitor else {
-            return;
+    /// Shows everyone the present state.
+    fn publish(&mut self) {
+        let containers: BTreeMap<_, _> = self
+            .entries
+            .iter_mut()
+            .filter_map(|(id, entry)| Some((id.clone(), entry.shown()?)))
+            .collect();
+        let phase = match self.phase {
+            Phase::Running => PodPhase::Running,
+            Phase::Silencing | Phase::TearingDown => PodPhase::Stopping,
+            Phase::Stopped | Phase::Gone => PodPhase::Stopped {
+                cause: self.cause().map(str::to_owned),
+            },
         };
-        match tokio::time::timeout(self.deadlines.stop, monitor.ended()).await {
-            Ok(ending) => self.guest_ended(ending),
-            Err(_still_there) => {
-                self.tell(Err(PodError::Agent {
-                    attempt: "follow the guest's events",
-                    source,
-                }));
-                self.happened(Fact::GuestEnded);
+        self.status.send_if_modified(|status| {
+            let same = status.phase == phase
+                && status.containers.len() == containers.len()
+                && status
+                    .containers
+                    .iter()
+                    .all(|(id, old)| containers.get(id).is_some_and(|new| Arc::ptr_eq(old, new)));
+            if !same {
+                let status = Arc::make_mut(status);
+                status.phase = phase;
+                status.containers = containers;
             }
-        }
-    }
-
-    fn guest_ended(&mut self, ending: Ending) {
-        let during = "the container ran";
-        self.tell(Err(PodError::GuestEnded {
-            during,
-            ending: Box::new(ending),
-        }));
-        self.happened(Fact::GuestEnded);
+            !same
+        });
     }
 }
 
@@ -209,6 +445,11 @@ fn status_of(end: ProcessEnd, out_of_memory: bool) -> ExitStatus {
         };
     }
     status
+}
+
+/// Now, as a time of an event that this host knows of.
+fn now_ns() -> i64 {
+    wall_clock::now_ns()
 }
 
 #[cfg(test)]

@@ -1,21 +1,23 @@
-//! What a pod is to be: plain values and open files, everything decided. Main type: [`PodPlan`]. Made by a front door, used by
-//! `start`.
+//! What a pod and its containers are to be: plain values and open files, everything decided. Main types: [`PodPlan`], [`Identity`],
+//! [`ContainerPlan`]. Made by a front door, used by `launch` and by the owner.
 
-use std::{any::Any, fmt, fs::File, path::PathBuf};
+use std::{any::Any, collections::BTreeMap, fmt, fs::File, path::PathBuf};
 
 use model::{ContainerId, ContainerSpec, PodId, VmSize};
 
-use crate::Deadlines;
+use crate::{Deadlines, container::Note};
 
-/// One pod with its first container.
+/// The VM of one pod.
 #[derive(Debug)]
 pub struct PodPlan {
-    /// Its id, which names its run folder.
+    /// Its id, which names its run folder and its record.
     pub id: PodId,
-    /// Host name in the guest.
-    pub hostname: String,
-    /// Folder of all run folders.
+    /// The front door's own, kept with the pod.
+    pub note: Note,
+    /// Folder of all run folders: sockets and locks.
     pub pods_dir: PathBuf,
+    /// Whether the pod outlives this process.
+    pub lifetime: Lifetime,
     /// The monitor program.
     pub monitor: PathBuf,
     /// Unprivileged user id and group id that the monitor becomes.
@@ -30,23 +32,54 @@ pub struct PodPlan {
     pub console_log: bool,
     /// Words added to the kernel's command line.
     pub kernel_arguments: String,
-    /// Whether the VM ends with this process: for a command in a terminal.
-    pub ends_with_launcher: bool,
     /// How long to wait for what.
     pub deadlines: Deadlines,
-    /// What to run.
-    pub container: FirstContainer,
 }
 
-/// The container that starts with the pod.
+/// Whether a pod outlives the process that started it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lifetime {
+    /// It ends with this process, and its record with its VM: for a command in a terminal.
+    WithLauncher,
+    /// It lives until it is stopped, and its record until it is removed: for a daemon, which may be restarted. The record lies in a
+    /// folder of its own in this one.
+    UntilRemoved {
+        /// Folder of all records.
+        records_dir: PathBuf,
+    },
+}
+
+/// What makes a VM this pod.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// Host name in the guest.
+    pub hostname: String,
+    /// Name with dots to value.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// One container.
 #[derive(Debug)]
-pub struct FirstContainer {
+pub struct ContainerPlan {
     /// Its id.
     pub id: ContainerId,
+    /// The front door's own, kept with the container.
+    pub note: Note,
     /// What it runs.
     pub spec: ContainerSpec,
     /// Its root file system.
     pub root: Root,
+    /// Where its output goes.
+    pub output: OutputTo,
+}
+
+/// Where a container's output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputTo {
+    /// To whoever starts it, as streams.
+    Caller,
+    /// To this log file.
+    Log(PathBuf),
 }
 
 /// A root file system: one read-only disk.
@@ -55,9 +88,12 @@ pub struct Root {
     pub segments: Vec<RootSegment>,
     /// Size of the writable layer above it, in bytes; 0 makes the root read-only.
     pub writable_bytes: u64,
-    /// Held while the pod lives, dropped after its teardown: the lock that keeps the image from being removed.
-    pub hold: Box<dyn Any + Send + Sync>,
+    /// Held while the container may use it: the lock that keeps the image from being removed.
+    pub hold: Hold,
 }
+
+/// What a front door lends to a pod and gets back, by its drop, when the pod doesn't need it any more.
+pub type Hold = Box<dyn Any + Send + Sync>;
 
 impl fmt::Debug for Root {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,4 +111,15 @@ pub struct RootSegment {
     pub file: File,
     /// Its length, a multiple of 4096.
     pub length_bytes: u64,
+}
+
+/// One more process in a running container.
+#[derive(Debug, Clone)]
+pub struct ExecPlan {
+    /// The command and its arguments; never empty.
+    pub args: Vec<String>,
+    /// Whether standard input is connected.
+    pub stdin: bool,
+    /// A terminal instead of pipes.
+    pub terminal: Option<model::Terminal>,
 }

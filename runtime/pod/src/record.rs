@@ -10,11 +10,13 @@ use std::{
     time::Duration,
 };
 
-use model::PodId;
+use model::{ContainerId, PodId};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use vm_client::Monitor;
+
+use crate::plan::Lifetime;
 
 const RECORD: &str = "record.json";
 const VERSION: u32 = 1;
@@ -25,6 +27,9 @@ struct Record {
     version: u32,
     pod: PodId,
     owner_pid: u32,
+    /// Whether the pod outlives its owner: then a sweep leaves it to the daemon that comes back.
+    #[serde(default)]
+    lasting: bool,
 }
 
 /// A run folder could not be made, or what was left could not be removed.
@@ -51,7 +56,10 @@ pub enum RecordError {
     },
 }
 
-fn io_error(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
+pub(crate) fn io_error(
+    attempt: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> RecordError {
     let path = path.to_owned();
     move |source| RecordError::Io {
         attempt,
@@ -70,7 +78,11 @@ pub(crate) struct RunFolder {
 
 impl RunFolder {
     /// Makes and locks it.
-    pub(crate) fn create(pods_dir: &Path, pod: &PodId) -> Result<Self, RecordError> {
+    pub(crate) fn create(
+        pods_dir: &Path,
+        pod: &PodId,
+        lifetime: &Lifetime,
+    ) -> Result<Self, RecordError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -86,7 +98,7 @@ impl RunFolder {
             }
             return Err(io_error("make the pod's folder", &path)(source));
         }
-        match write_record(&path, pod) {
+        match write_record(&path, pod, lifetime) {
             Ok(record) => Ok(Self {
                 path,
                 _record: record,
@@ -99,6 +111,32 @@ impl RunFolder {
         }
     }
 
+    /// Takes the folder of a pod whose owner is gone.
+    pub(crate) fn take_over(pods_dir: &Path, pod: &PodId) -> Result<Self, RecordError> {
+        let path = pods_dir.join(pod.as_str());
+        let record = path.join(RECORD);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&record)
+            .map_err(io_error("open the pod's record", &record))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self {
+                path,
+                _record: file,
+            }),
+            Err(_locked) => Err(RecordError::Exists {
+                pod: pod.clone(),
+                folder: path,
+            }),
+        }
+    }
+
+    /// Where it is kept how far a container's output has been written to its log.
+    pub(crate) fn log_position(&self, container: &ContainerId) -> PathBuf {
+        self.path.join(format!("{container}.position"))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -109,7 +147,7 @@ impl RunFolder {
     }
 }
 
-fn write_record(folder: &Path, pod: &PodId) -> Result<File, RecordError> {
+fn write_record(folder: &Path, pod: &PodId, lifetime: &Lifetime) -> Result<File, RecordError> {
     let path = folder.join(RECORD);
     let mut file = OpenOptions::new()
         .write(true)
@@ -124,6 +162,7 @@ fn write_record(folder: &Path, pod: &PodId) -> Result<File, RecordError> {
         version: VERSION,
         pod: pod.clone(),
         owner_pid: std::process::id(),
+        lasting: *lifetime != Lifetime::WithLauncher,
     };
     let text = serde_json::to_vec(&record)
         .map_err(|error| io_error("write the pod's record", &path)(error.into()))?;
@@ -132,11 +171,28 @@ fn write_record(folder: &Path, pod: &PodId) -> Result<File, RecordError> {
     Ok(file)
 }
 
-/// Ends what dead owners left under `pods_dir`, and says which pods those were. What can't be removed stays for the next sweep.
+/// Ends what dead owners left under `pods_dir`, and says which pods those were. What can't be removed stays for the next sweep. Pods
+/// that outlive their daemon are left to the next one.
 ///
 /// # Errors
 /// When the folder can't be read.
 pub async fn sweep(pods_dir: &Path, stop_deadline: Duration) -> Result<Vec<String>, RecordError> {
+    sweep_where(pods_dir, stop_deadline, |record| !record.lasting).await
+}
+
+/// The same for the pods of a daemon that nobody has taken over.
+pub(crate) async fn sweep_lasting(
+    pods_dir: &Path,
+    stop_deadline: Duration,
+) -> Result<Vec<String>, RecordError> {
+    sweep_where(pods_dir, stop_deadline, |record| record.lasting).await
+}
+
+async fn sweep_where(
+    pods_dir: &Path,
+    stop_deadline: Duration,
+    mine: fn(&Record) -> bool,
+) -> Result<Vec<String>, RecordError> {
     let entries = match fs::read_dir(pods_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -146,6 +202,10 @@ pub async fn sweep(pods_dir: &Path, stop_deadline: Duration) -> Result<Vec<Strin
     for entry in entries {
         let entry = entry.map_err(io_error("read the folder of all pods", pods_dir))?;
         let path = entry.path();
+        // What can't be read is nobody's, and so anybody's.
+        if !recorded(&path).is_none_or(|record| mine(&record)) {
+            continue;
+        }
         let Some(lock) = take_abandoned(&path) else {
             continue;
         };
@@ -162,6 +222,11 @@ pub async fn sweep(pods_dir: &Path, stop_deadline: Duration) -> Result<Vec<Strin
         drop(lock);
     }
     Ok(swept)
+}
+
+fn recorded(folder: &Path) -> Option<Record> {
+    let bytes = fs::read(folder.join(RECORD)).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// The lock of a run folder without a living owner. A folder without a record is one whose owner died at its first step.

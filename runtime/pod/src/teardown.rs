@@ -1,20 +1,18 @@
 //! The one teardown. It serves the failed start, the stop and the guest that ended by itself; the sweep in `record` does the same from
 //! the outside for an owner that died. Main type: [`Held`], everything a pod has on the host.
 
-use std::any::Any;
+use std::sync::Arc;
 
 use model::PodId;
 use vm_client::{Ending, Monitor};
 
 use crate::{Deadlines, error::PodError, record::RunFolder};
 
-/// Everything that a pod has on the host, acquired from top to bottom and given back from bottom to top.
+/// Everything that a pod has on the host while its VM lives, acquired from top to bottom and given back from bottom to top.
 pub(crate) struct Held {
     pub(crate) pod: PodId,
-    /// What the front door lent: locks on images.
-    pub(crate) lent: Box<dyn Any + Send + Sync>,
     pub(crate) folder: RunFolder,
-    pub(crate) monitor: Option<Monitor>,
+    pub(crate) monitor: Option<Arc<Monitor>>,
 }
 
 /// Ends the VM, if it runs, and removes all that the pod had on the host. Says how the VM ended.
@@ -28,7 +26,6 @@ pub(crate) async fn teardown(held: Held, deadlines: Deadlines) -> Result<Option<
     };
     drop(held.monitor);
     let removed = held.folder.remove().map_err(PodError::Folder);
-    drop(held.lent);
     tracing::debug!(pod = %held.pod, ?ending, "torn down");
     removed.map(|()| ending)
 }

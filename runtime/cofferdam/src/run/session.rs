@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use model::{ContainerId, ExitStatus};
-use pod::{Pod, PodError, PodPlan, Process, ProcessExit};
+use pod::{Booted, ContainerPlan, Identity, Pod, PodError, PodPlan, Process, ProcessExit, Streams};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -28,6 +28,7 @@ const SIGPIPE: u8 = 13;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) plan: PodPlan,
+    pub(super) container: ContainerPlan,
     /// Print timings; how long the image took.
     pub(super) timings: Option<Duration>,
 }
@@ -36,14 +37,14 @@ impl Session {
     /// Runs, and gives the exit code for the caller's shell.
     pub(super) async fn run(self) -> anyhow::Result<u8> {
         let mut signals = Signals::watch()?;
-        let container = self.plan.container.id.clone();
+        let container = self.container.id.clone();
         let pods_dir = self.plan.pods_dir.clone();
         let deadlines = self.plan.deadlines;
-        let has_terminal = self.plan.container.spec.terminal.is_some();
+        let has_terminal = self.container.spec.terminal.is_some();
         // What a killed run before this one left.
         pod::sweep(&pods_dir, deadlines.stop).await?;
         let (pod, process) = tokio::select! {
-            started = Pod::start(self.plan) => started?,
+            started = start(self.plan, self.container) => started?,
             number = signals.next_forward() => {
                 // The half-started pod has no owner any more.
                 pod::sweep(&pods_dir, deadlines.stop).await?;
@@ -59,13 +60,17 @@ impl Session {
         let attendance = Attendance::begin(&pod, &container, process);
         let outcome = attendance.attend(&mut signals).await;
         drop(raw);
-        let timings = self.timings.map(|image| Timings {
-            image,
-            stages: pod.stages().clone(),
-            launch: pod.launch().clone(),
-            container: running.elapsed(),
-            teardown: Duration::ZERO,
-        });
+        let status = pod.status();
+        let timings = self
+            .timings
+            .zip(status.launch.clone())
+            .map(|(image, launch)| Timings {
+                image,
+                stages: status.stages.clone(),
+                launch,
+                container: running.elapsed(),
+                teardown: Duration::ZERO,
+            });
         let stopping = Instant::now();
         let stopped = pod.stop().await;
         if let Some(timings) = timings {
@@ -83,6 +88,28 @@ impl Session {
             ));
         }
         Ok(status.shell_code())
+    }
+}
+
+/// The pod with its container running. A start that fails leaves nothing.
+async fn start(plan: PodPlan, container: ContainerPlan) -> Result<(Pod, Process), PodError> {
+    let identity = Identity {
+        hostname: plan.id.to_string(),
+        ..Identity::default()
+    };
+    let pod = Booted::launch(plan).await?.become_pod(identity).await?;
+    let id = container.id.clone();
+    let started = async {
+        pod.create_container(container).await?;
+        pod.start_attached(&id).await
+    };
+    match started.await {
+        Ok(process) => Ok((pod, process)),
+        Err(error) => {
+            // The first error is the one to report.
+            drop(pod.stop().await);
+            Err(error)
+        }
     }
 }
 
@@ -110,12 +137,12 @@ enum Wake {
 
 impl<'a> Attendance<'a> {
     fn begin(pod: &'a Pod, container: &'a ContainerId, process: Process) -> Self {
-        let Process {
+        let Process { streams, exit } = process;
+        let Streams {
             stdin,
             stdout,
             stderr,
-            exit,
-        } = process;
+        } = streams;
         // A process has a standard error of its own unless it has a terminal.
         let terminal = stderr.is_none();
         let drain = pod.deadlines().drain;

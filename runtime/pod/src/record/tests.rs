@@ -2,6 +2,7 @@
 
 use super::*;
 
+const ENDS: Lifetime = Lifetime::WithLauncher;
 const STOP: Duration = Duration::from_secs(5);
 
 fn pod(name: &str) -> PodId {
@@ -11,7 +12,7 @@ fn pod(name: &str) -> PodId {
 #[tokio::test]
 async fn folder_of_a_living_owner_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = RunFolder::create(dir.path(), &pod("a")).unwrap();
+    let folder = RunFolder::create(dir.path(), &pod("a"), &ENDS).unwrap();
     assert_eq!(sweep(dir.path(), STOP).await.unwrap(), Vec::<String>::new());
     assert!(folder.path().join(RECORD).exists());
     folder.remove().unwrap();
@@ -22,7 +23,7 @@ async fn folder_of_a_living_owner_is_left_alone() {
 async fn folder_of_a_dead_owner_is_swept() {
     let dir = tempfile::tempdir().unwrap();
     // Dropped without `remove`: what a killed process leaves.
-    drop(RunFolder::create(dir.path(), &pod("b")).unwrap());
+    drop(RunFolder::create(dir.path(), &pod("b"), &ENDS).unwrap());
     assert_eq!(sweep(dir.path(), STOP).await.unwrap(), ["b"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -41,8 +42,8 @@ async fn half_made_folder_is_left_until_it_is_old() {
 #[test]
 fn same_pod_twice_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let _first = RunFolder::create(dir.path(), &pod("c")).unwrap();
-    let second = RunFolder::create(dir.path(), &pod("c"));
+    let _first = RunFolder::create(dir.path(), &pod("c"), &ENDS).unwrap();
+    let second = RunFolder::create(dir.path(), &pod("c"), &ENDS);
     assert!(matches!(second, Err(RecordError::Exists { .. })));
 }
 
@@ -55,4 +56,24 @@ async fn missing_folder_has_nothing_to_sweep() {
             .unwrap()
             .is_empty()
     );
+}
+
+fn lasts() -> Lifetime {
+    let records_dir = "/nowhere".into();
+    Lifetime::UntilRemoved { records_dir }
+}
+
+#[tokio::test]
+async fn pod_that_outlives_its_owner_is_left_to_the_next_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(RunFolder::create(dir.path(), &pod("d"), &lasts()).unwrap());
+    assert!(sweep(dir.path(), STOP).await.unwrap().is_empty());
+    let taken = RunFolder::take_over(dir.path(), &pod("d")).unwrap();
+    // While somebody has it, nobody else gets it.
+    let again = RunFolder::take_over(dir.path(), &pod("d"));
+    assert!(matches!(again, Err(RecordError::Exists { .. })));
+    assert!(sweep_lasting(dir.path(), STOP).await.unwrap().is_empty());
+    drop(taken);
+    assert_eq!(sweep_lasting(dir.path(), STOP).await.unwrap(), ["d"]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -1,0 +1,253 @@
+//! The start of a pod: first a VM whose agent answers, then, by its identity, a pod. Main type: [`Booted`], the VM between the two.
+//! ARCHITECTURE.md numbers these steps 3 to 8. Each step that fails ends in the teardown.
+
+use std::{fs::File, sync::Arc, time::Instant};
+
+use agent_client::{Agent, AgentError, Connector, PodStart};
+use model::Stages;
+use vm_client::{LaunchPlan, Monitor, Processors, Running};
+
+use crate::{
+    Deadlines,
+    book::{Book, PodRecord},
+    error::PodError,
+    handle::Pod,
+    owner::{self, Beginning},
+    plan::{Identity, Lifetime, PodPlan},
+    record::RunFolder,
+    teardown::{Held, teardown},
+    wall_clock,
+};
+
+/// The console's file in the run folder.
+const CONSOLE_LOG: &str = "console.log";
+
+/// A VM whose agent answers, and which is no pod yet.
+///
+/// Dropped, it leaves a run folder without an owner; [`crate::sweep`] or [`crate::recover`] ends what is in it.
+#[must_use = "a VM that becomes no pod has to be abandoned"]
+pub struct Booted {
+    held: Held,
+    agent: Agent,
+    rest: Rest,
+    stages: Stages,
+    launch: Running,
+}
+
+/// What of the plan is for later.
+struct Rest {
+    note: crate::Note,
+    lifetime: Lifetime,
+    processors: u8,
+    created_at_ns: i64,
+    deadlines: Deadlines,
+}
+
+impl std::fmt::Debug for Booted {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Booted")
+            .field("pod", &self.held.pod)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Booted {
+    /// Launches the VM and waits for its agent.
+    ///
+    /// Dropping the future half-way leaves a run folder without an owner, as dropping the result does.
+    ///
+    /// # Errors
+    /// When a step fails; nothing is left then.
+    pub async fn launch(plan: PodPlan) -> Result<Self, PodError> {
+        let mut stages = Stages::begin(Instant::now());
+        let deadlines = plan.deadlines;
+        let folder = RunFolder::create(&plan.pods_dir, &plan.id, &plan.lifetime)
+            .map_err(PodError::Folder)?;
+        let pod = plan.id.clone();
+        let mut held = Held {
+            pod,
+            folder,
+            monitor: None,
+        };
+        match run_up(&mut held, plan, &mut stages).await {
+            Ok((agent, launch, rest)) => Ok(Self {
+                held,
+                agent,
+                rest,
+                stages,
+                launch,
+            }),
+            Err(error) => Err(failed(held, deadlines, error).await),
+        }
+    }
+
+    /// Makes the VM into a pod: its name, its network, its record. From here on a task owns it.
+    ///
+    /// # Errors
+    /// When the agent refuses or is lost, or the record can't be written; nothing is left then.
+    pub async fn become_pod(self, identity: Identity) -> Result<Pod, PodError> {
+        let Self {
+            held,
+            agent,
+            rest,
+            mut stages,
+            launch,
+        } = self;
+        let deadlines = rest.deadlines;
+        let record = PodRecord::new(
+            held.pod.clone(),
+            rest.note.clone(),
+            rest.created_at_ns,
+            identity.hostname.clone(),
+        );
+        let Some(monitor) = held.monitor.clone() else {
+            return Err(failed(held, deadlines, PodError::TornDown).await);
+        };
+        let start = PodStart {
+            pod_id: held.pod.to_string(),
+            hostname: identity.hostname,
+            sysctls: identity.sysctls,
+            processors: rest.processors.into(),
+            wall_clock_ns: wall_clock::now_ns(),
+            ..PodStart::default()
+        };
+        let named = agent_call(
+            "make the VM into a pod",
+            agent.start_pod(start, deadlines.start),
+        );
+        if let Err(error) = while_alive(&monitor, "it became a pod", deadlines, named).await {
+            return Err(failed(held, deadlines, error).await);
+        }
+        let book = match &rest.lifetime {
+            Lifetime::WithLauncher => None,
+            Lifetime::UntilRemoved { records_dir } => {
+                match Book::create(records_dir, record.clone()).await {
+                    Ok(book) => Some(book),
+                    Err(error) => {
+                        return Err(failed(held, deadlines, PodError::Record(error)).await);
+                    }
+                }
+            }
+        };
+        stages.end("pod identity set", Instant::now());
+        Ok(owner::spawn(Beginning {
+            record,
+            book,
+            live: Some((held, agent)),
+            containers: Vec::new(),
+            stages,
+            launch: Some(launch),
+            deadlines,
+        }))
+    }
+
+    /// Ends the VM, which will be no pod.
+    pub async fn abandon(self) {
+        if let Err(left) = teardown(self.held, self.rest.deadlines).await {
+            tracing::warn!(%left, "an abandoned VM could not be cleaned up");
+        }
+    }
+}
+
+async fn failed(held: Held, deadlines: Deadlines, error: PodError) -> PodError {
+    if let Err(left) = teardown(held, deadlines).await {
+        tracing::warn!(%left, "a failed start could not be cleaned up");
+    }
+    error
+}
+
+async fn run_up(
+    held: &mut Held,
+    plan: PodPlan,
+    stages: &mut Stages,
+) -> Result<(Agent, Running, Rest), PodError> {
+    let (launch_plan, rest) = divide(plan, &held.folder)?;
+    let launched = Monitor::launch(launch_plan).await;
+    let (monitor, launch) = launched.map_err(|error| PodError::Launch(Box::new(error)))?;
+    let monitor = Arc::clone(held.monitor.insert(Arc::new(monitor)));
+    stages.end("monitor launched and jailed", Instant::now());
+
+    let connector = Connector::Vsock {
+        socket: monitor.vsock_path(),
+    };
+    let connect = Agent::connect(connector, rest.deadlines.boot);
+    let connect = agent_call("wait for the guest to boot", connect);
+    let agent = while_alive(&monitor, "booting", rest.deadlines, connect).await?;
+    stages.end("guest booted, agent answered", Instant::now());
+    Ok((agent, launch, rest))
+}
+
+/// Divides the plan between the monitor and what comes later.
+fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodError> {
+    let (uid, gid) = plan.monitor_identity;
+    let console = plan
+        .console_log
+        .then(|| File::create_new(folder.path().join(CONSOLE_LOG)))
+        .transpose()
+        .map_err(PodError::Console)?;
+    let launch = LaunchPlan {
+        program: plan.monitor,
+        run_folder: folder.path().to_owned(),
+        name: plan.id.to_string(),
+        identity: vm_client::Identity { uid, gid },
+        lifetime: match plan.lifetime {
+            Lifetime::WithLauncher => vm_client::Lifetime::WithLauncher,
+            Lifetime::UntilRemoved { .. } => vm_client::Lifetime::UntilStopped,
+        },
+        processors: Processors {
+            boot: plan.size.processors,
+            max: plan.size.processors,
+        },
+        memory_bytes: plan.size.memory_bytes(),
+        command_line: plan.kernel_arguments,
+        kernel: plan.kernel,
+        guest_image: Some(plan.guest_image),
+        console,
+        disks: Vec::new(),
+    };
+    let rest = Rest {
+        note: plan.note,
+        lifetime: plan.lifetime,
+        processors: plan.size.processors,
+        created_at_ns: wall_clock::now_ns(),
+        deadlines: plan.deadlines,
+    };
+    Ok((launch, rest))
+}
+
+pub(crate) async fn agent_call<T>(
+    attempt: &'static str,
+    call: impl Future<Output = Result<T, AgentError>>,
+) -> Result<T, PodError> {
+    call.await
+        .map_err(|source| PodError::Agent { attempt, source })
+}
+
+/// Does `work` unless the guest ends first. Work that failed because the guest ended says how it ended instead.
+pub(crate) async fn while_alive<T>(
+    monitor: &Monitor,
+    during: &'static str,
+    deadlines: Deadlines,
+    work: impl Future<Output = Result<T, PodError>>,
+) -> Result<T, PodError> {
+    let error = tokio::select! {
+        biased;
+        result = work => match result {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        },
+        ending = monitor.ended() => {
+            return Err(PodError::GuestEnded { during, ending: Box::new(ending) });
+        }
+    };
+    if error.fault() != model::Fault::GuestLost {
+        return Err(error);
+    }
+    match tokio::time::timeout(deadlines.stop, monitor.ended()).await {
+        Ok(ending) => Err(PodError::GuestEnded {
+            during,
+            ending: Box::new(ending),
+        }),
+        Err(_still_there) => Err(error),
+    }
+}

@@ -1,0 +1,435 @@
+//! What the owner does with containers: creation, start, end, removal. `state::container` decides; `deeds` does what takes time.
+
+use agent_client::ProcessRef;
+use container_log::LogFile;
+use model::{ContainerId, ExitStatus};
+use vm_client::PciAddress;
+
+use super::{Owner, Reply, deeds, deeds::Outcome, entry::Entry, now_ns};
+use crate::{
+    container::{Container, ContainerPhase},
+    error::PodError,
+    handle::Streams,
+    oci,
+    output::Following,
+    plan::{ContainerPlan, OutputTo},
+    state::{
+        container::{Deed, End, Fact, Stage, next},
+        pod::{Fact as PodFact, Phase},
+    },
+};
+
+/// What a container's start came to.
+pub(crate) struct StartedContainer {
+    pub(crate) streams: Streams,
+    /// Where its output goes, unless to whoever started it.
+    pub(crate) log: Option<(Following, LogFile)>,
+}
+
+impl Owner {
+    pub(super) fn create(&mut self, plan: ContainerPlan, reply: Reply<()>) {
+        let ContainerPlan {
+            id,
+            note,
+            spec,
+            root,
+            output,
+        } = plan;
+        let (Phase::Running, Some(monitor)) = (self.phase, self.monitor.clone()) else {
+            drop(reply.send(Err(PodError::NotRunning {
+                pod: self.record.id.to_string(),
+            })));
+            return;
+        };
+        if self.entries.contains_key(&id) {
+            drop(reply.send(Err(PodError::ContainerExists {
+                container: id.to_string(),
+            })));
+            return;
+        }
+        let container = Container {
+            id: id.clone(),
+            note,
+            spec,
+            created_at_ns: now_ns(),
+            phase: ContainerPhase::Created,
+            log: match &output {
+                OutputTo::Caller => None,
+                OutputTo::Log(path) => Some(path.clone()),
+            },
+            writable_bytes: root.writable_bytes,
+            disk: None,
+        };
+        let entry = Entry::new(container, output, root.hold);
+        self.entries.insert(id.clone(), entry);
+        self.deeds
+            .spawn(deeds::add_disk(monitor, id, root.segments, reply));
+    }
+
+    pub(super) async fn disk_added(
+        &mut self,
+        id: ContainerId,
+        result: Result<PciAddress, PodError>,
+        reply: Reply<()>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let kept = match result {
+            Ok(address) => {
+                entry.set_disk(Some(address));
+                entry.ready = true;
+                self.save(&id).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            let entry = self.entries.remove(&id);
+            self.release_disk(entry.as_ref());
+            drop(reply.send(Err(error)));
+            return;
+        }
+        // Shown before it is said.
+        self.publish();
+        drop(reply.send(Ok(())));
+    }
+
+    /// Takes the disk of a container that could not be kept off the bus; the guest has not seen it.
+    fn release_disk(&mut self, entry: Option<&Entry>) {
+        let disk = entry.and_then(|entry| entry.container().disk);
+        if let (Some(monitor), Some(disk)) = (self.monitor.clone(), disk) {
+            self.deeds.spawn(deeds::remove_disk(monitor, disk));
+        }
+    }
+
+    pub(super) async fn start(&mut self, id: &ContainerId, reply: Reply<Option<Streams>>) {
+        if let Err(error) = self.ask(id, "start", Fact::StartAsked).await {
+            drop(reply.send(Err(error)));
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.start_reply = Some(reply);
+        }
+    }
+
+    pub(super) async fn remove(&mut self, id: &ContainerId, reply: Reply<()>) {
+        match self.ask(id, "remove", Fact::RemoveAsked).await {
+            Ok(()) => match self.entries.get_mut(id) {
+                Some(entry) => entry.remove_reply = Some(reply),
+                None => drop(reply.send(Ok(()))),
+            },
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Does what somebody asked for, or says why it can't be done.
+    async fn ask(
+        &mut self,
+        id: &ContainerId,
+        attempt: &'static str,
+        fact: Fact,
+    ) -> Result<(), PodError> {
+        let entry = self
+            .entries
+            .get_mut(id)
+            .filter(|entry| entry.ready)
+            .ok_or_else(|| PodError::NoContainer {
+                container: id.to_string(),
+            })?;
+        if self.phase != Phase::Running && fact == Fact::StartAsked {
+            return Err(PodError::NotRunning {
+                pod: self.record.id.to_string(),
+            });
+        }
+        match next(entry.stage.clone(), fact) {
+            Ok((stage, deed)) => {
+                entry.stage = stage;
+                self.carry_out(id, deed).await;
+                Ok(())
+            }
+            Err((_, refusal)) => Err(PodError::ContainerState {
+                container: id.to_string(),
+                attempt,
+                because: refusal.because.to_owned(),
+            }),
+        }
+    }
+
+    /// Tells the container's state what has happened. A container that is gone doesn't mind.
+    pub(super) async fn tell(&mut self, id: &ContainerId, fact: Fact) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let before = entry.stage.phase();
+        let deed = match next(entry.stage.clone(), fact) {
+            Ok((stage, deed)) => {
+                entry.stage = stage;
+                deed
+            }
+            Err(_refused) => Deed::None,
+        };
+        if entry.stage.phase() != before
+            && let Err(error) = self.save(id).await
+        {
+            tracing::error!(
+                container = %id,
+                error = &error as &dyn std::error::Error,
+                "a restart will not know the container's state"
+            );
+        }
+        self.carry_out(id, deed).await;
+        if let Some(entry) = self.entries.get_mut(id)
+            && matches!(entry.stage, Stage::Exited(_))
+        {
+            entry.answer_start();
+            entry.hold = None;
+        }
+    }
+
+    async fn save(&mut self, id: &ContainerId) -> Result<(), PodError> {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return Ok(());
+        };
+        let container = entry.recorded();
+        match &self.book {
+            Some(book) => book
+                .save_container(container)
+                .await
+                .map_err(PodError::Record),
+            None => Ok(()),
+        }
+    }
+
+    async fn carry_out(&mut self, id: &ContainerId, deed: Deed) {
+        match deed {
+            Deed::None => {}
+            Deed::Start => {
+                // A restart must know that there may be something in the guest.
+                if let Err(error) = self.save(id).await {
+                    self.start_failed(id, error);
+                    return;
+                }
+                self.spawn_start(id);
+            }
+            Deed::Settle => self.spawn_settle(id),
+            Deed::Remove => self.spawn_remove(id),
+        }
+    }
+
+    fn spawn_start(&mut self, id: &ContainerId) {
+        let Some(entry) = self.entries.get(id) else {
+            return;
+        };
+        let specification = oci::specification(&entry.container().spec, &self.record.hostname)
+            .map_err(|error| PodError::Specification(error.into()));
+        let (Some(monitor), Some(agent), Some(disk)) = (
+            self.monitor.clone(),
+            self.agent.borrow().clone(),
+            entry.container().disk,
+        ) else {
+            self.start_failed(id, PodError::TornDown);
+            return;
+        };
+        let specification = match specification {
+            Ok(specification) => specification,
+            Err(error) => {
+                self.start_failed(id, error);
+                return;
+            }
+        };
+        let start = deeds::Start {
+            container: entry.container().clone(),
+            disk,
+            specification,
+            log: self.following(id),
+        };
+        self.deeds
+            .spawn(deeds::start(monitor, agent, start, self.deadlines));
+    }
+
+    /// As if the deed had failed.
+    fn start_failed(&mut self, id: &ContainerId, error: PodError) {
+        let id = id.clone();
+        self.deeds.spawn(async move {
+            Outcome::Started {
+                container: id,
+                result: Box::new(Err(error)),
+            }
+        });
+    }
+
+    pub(super) async fn started(
+        &mut self,
+        id: &ContainerId,
+        result: Result<StartedContainer, PodError>,
+    ) {
+        let at_ns = now_ns();
+        match result {
+            Ok(started) => {
+                let streams = self.follow(id, started);
+                self.tell(id, Fact::Started { at_ns }).await;
+                // Shown before it is said.
+                self.publish();
+                let entry = self.entries.get_mut(id);
+                if let Some(reply) = entry.and_then(|entry| entry.start_reply.take()) {
+                    drop(reply.send(Ok(streams)));
+                }
+            }
+            Err(error) => {
+                let message = chain(&error);
+                if let Some(entry) = self.entries.get_mut(id) {
+                    entry.start_error = Some(error);
+                }
+                self.tell(id, Fact::StartFailed { at_ns, message }).await;
+            }
+        }
+    }
+
+    fn spawn_settle(&mut self, id: &ContainerId) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let settle = deeds::Settle {
+            container: id.clone(),
+            monitor: self.monitor.clone(),
+            agent: self.agent.borrow().clone(),
+            disk: entry.container().disk,
+            follower: entry.follower.take(),
+        };
+        self.deeds.spawn(deeds::settle(settle, self.deadlines));
+    }
+
+    pub(super) async fn settled(&mut self, id: &ContainerId, disk_gone: bool) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && disk_gone
+        {
+            entry.set_disk(None);
+        }
+        self.tell(id, Fact::Settled).await;
+        self.silent_yet().await;
+    }
+
+    fn spawn_remove(&mut self, id: &ContainerId) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let remove = deeds::Remove {
+            container: id.clone(),
+            monitor: self.monitor.clone(),
+            disk: entry.container().disk,
+            book: self.book.clone(),
+        };
+        self.deeds.spawn(deeds::remove(remove));
+    }
+
+    pub(super) fn removed(&mut self, id: &ContainerId, result: Result<(), PodError>) {
+        let entry = self.entries.remove(id);
+        // Gone before it is said.
+        self.publish();
+        if let Some(reply) = entry.and_then(|entry| entry.remove_reply) {
+            drop(reply.send(result));
+        }
+    }
+
+    pub(super) async fn process_exited(
+        &mut self,
+        process: ProcessRef,
+        status: ExitStatus,
+        at_ns: i64,
+    ) {
+        let ProcessRef {
+            container_id,
+            exec_id,
+        } = process;
+        if exec_id.is_empty()
+            && let Ok(id) = container_id.parse()
+        {
+            let fact = Fact::ProcessEnded(End { at_ns, status });
+            self.tell(&id, fact).await;
+        }
+        if let Some(exit) = self.watched.remove(&(container_id, exec_id)) {
+            // A caller that went away needs no status.
+            drop(exit.send(Ok(status)));
+        }
+    }
+
+    /// Kills what runs; the teardown begins when all of it has settled, or when the time is over.
+    pub(super) fn silence(&mut self) {
+        let live: Vec<ContainerId> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.stage.is_live())
+            .map(|(id, _)| id.clone())
+            .collect();
+        let agent = self.agent.borrow().clone();
+        let deadlines = self.deadlines;
+        match agent {
+            Some(agent) if !live.is_empty() => {
+                self.deeds.spawn(deeds::silence(agent, live, deadlines));
+            }
+            _ => {
+                self.deeds.spawn(async { Outcome::Silent });
+            }
+        }
+    }
+
+    /// While the pod is being stopped: whether the last container has settled.
+    async fn silent_yet(&mut self) {
+        let live = self.entries.values().any(|entry| entry.stage.is_live());
+        if self.phase == Phase::Silencing && !live {
+            self.happened(PodFact::Silent).await;
+        }
+    }
+
+    pub(super) async fn lose_containers(&mut self, message: &str) {
+        let ids: Vec<ContainerId> = self.entries.keys().cloned().collect();
+        for id in ids {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.set_disk(None);
+            }
+            let fact = Fact::Lost {
+                at_ns: now_ns(),
+                message: message.to_owned(),
+            };
+            self.tell(&id, fact).await;
+        }
+    }
+
+    pub(super) async fn done(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::DiskAdded {
+                container,
+                result,
+                reply,
+            } => self.disk_added(container, result, reply).await,
+            Outcome::Started { container, result } => self.started(&container, *result).await,
+            Outcome::Settled {
+                container,
+                disk_gone,
+            } => self.settled(&container, disk_gone).await,
+            Outcome::Removed { container, result } => self.removed(&container, result),
+            Outcome::Silent => self.happened(PodFact::Silent).await,
+            Outcome::TornDown(result) => self.torn_down(result).await,
+            Outcome::Nothing => {}
+        }
+    }
+}
+
+pub(crate) fn first_process(container: &ContainerId) -> ProcessRef {
+    ProcessRef {
+        container_id: container.to_string(),
+        exec_id: String::new(),
+    }
+}
+
+/// An error with its causes, for a record.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

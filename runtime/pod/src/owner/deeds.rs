@@ -1,0 +1,321 @@
+//! What the owner has done by tasks beside it, because it takes time. Each ends in an [`Outcome`] that the owner is told.
+
+use std::sync::Arc;
+
+use agent_client::{Agent, AgentError, ContainerStart, Output, Root as AgentRoot, Stdio};
+use model::ContainerId;
+use oci_spec::runtime::Spec;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+use vm_client::{DiskId, DiskPlan, Monitor, PciAddress, SegmentPlan};
+
+use super::containers::{StartedContainer, first_process};
+use crate::{
+    Deadlines,
+    book::Book,
+    container::Container,
+    error::PodError,
+    handle::Streams,
+    launch::{agent_call, while_alive},
+    output::{Follower, Following},
+    plan::RootSegment,
+    teardown::{Held, teardown},
+};
+
+/// SIGKILL.
+const KILL: u32 = 9;
+
+/// What a deed came to.
+pub(super) enum Outcome {
+    DiskAdded {
+        container: ContainerId,
+        result: Result<PciAddress, PodError>,
+        reply: oneshot::Sender<Result<(), PodError>>,
+    },
+    Started {
+        container: ContainerId,
+        result: Box<Result<StartedContainer, PodError>>,
+    },
+    Settled {
+        container: ContainerId,
+        disk_gone: bool,
+    },
+    Removed {
+        container: ContainerId,
+        result: Result<(), PodError>,
+    },
+    /// The containers of a pod that is being stopped have ended, or had their time.
+    Silent,
+    TornDown(Result<(), PodError>),
+    Nothing,
+}
+
+/// Puts a container's root on the VM's bus.
+pub(super) async fn add_disk(
+    monitor: Arc<Monitor>,
+    container: ContainerId,
+    segments: Vec<RootSegment>,
+    reply: oneshot::Sender<Result<(), PodError>>,
+) -> Outcome {
+    let result = async {
+        let plan = DiskPlan {
+            id: disk_id(&container)?,
+            segments: segments
+                .into_iter()
+                .map(|segment| SegmentPlan {
+                    file: segment.file,
+                    offset: 0,
+                    length: segment.length_bytes,
+                })
+                .collect(),
+            read_only: true,
+        };
+        monitor.add_disk(plan).await.map_err(PodError::Disk)
+    };
+    let result = result.await;
+    Outcome::DiskAdded {
+        container,
+        result,
+        reply,
+    }
+}
+
+/// The disk's name: as much of the container's id as a serial number holds (virtio 1.3, section 5.2.6.1).
+fn disk_id(container: &ContainerId) -> Result<DiskId, PodError> {
+    const BYTES: usize = 20;
+    let id = container.as_str();
+    let name = id.get(..BYTES).unwrap_or(id).trim_end_matches('-');
+    DiskId::try_from(name.to_owned()).map_err(|_invalid| PodError::DiskName {
+        container: container.to_string(),
+    })
+}
+
+pub(super) async fn remove_disk(monitor: Arc<Monitor>, disk: PciAddress) -> Outcome {
+    if let Err(error) = monitor.remove_device(disk).await {
+        tracing::warn!(%disk, error = &error as &dyn std::error::Error, "a disk stays on the bus");
+    }
+    Outcome::Nothing
+}
+
+/// What a start needs.
+pub(super) struct Start {
+    pub(super) container: Container,
+    pub(super) disk: PciAddress,
+    pub(super) specification: Spec,
+    /// Where its output goes, unless to whoever starts it.
+    pub(super) log: Option<Following>,
+}
+
+pub(super) async fn start(
+    monitor: Arc<Monitor>,
+    agent: Agent,
+    start: Start,
+    deadlines: Deadlines,
+) -> Outcome {
+    let id = start.container.id.clone();
+    let work = run_first_process(&agent, start, deadlines);
+    let result = while_alive(&monitor, "the container was started", deadlines, work).await;
+    Outcome::Started {
+        container: id,
+        result: Box::new(result),
+    }
+}
+
+async fn run_first_process(
+    agent: &Agent,
+    start: Start,
+    deadlines: Deadlines,
+) -> Result<StartedContainer, PodError> {
+    // First: a container without a place for its output had better not run.
+    let log = match start.log {
+        Some(following) => {
+            let log = Follower::make_log(&following).await?;
+            Some((following, log))
+        }
+        None => None,
+    };
+    let spec = &start.container.spec;
+    let oci_spec = serde_json::to_vec(&start.specification)
+        .map_err(|error| PodError::Specification(error.into()))?;
+    let terminal = spec.terminal.map(|terminal| {
+        terminal.size.map_or((0, 0), |size| {
+            (u32::from(size.columns), u32::from(size.rows))
+        })
+    });
+    let request = ContainerStart {
+        container_id: start.container.id.to_string(),
+        root: AgentRoot::Disk {
+            pci_address: start.disk.to_string(),
+        },
+        writable_bytes: start.container.writable_bytes,
+        oci_spec,
+        stdio: Stdio {
+            stdin: spec.stdin,
+            terminal,
+        },
+    };
+    agent_call(
+        "start the container",
+        agent.start_container(request, deadlines.start),
+    )
+    .await?;
+    let process = first_process(&start.container.id);
+    let stdin = spec.stdin && log.is_none();
+    let opened = open_streams(agent, &process, stdin, spec.terminal.is_some()).await;
+    if opened.is_err() {
+        // It runs and nobody would hear it. The error is the one to report; the container's removal says what it is worth.
+        let container = &process.container_id;
+        drop(agent.remove_container(container, deadlines.call).await);
+    }
+    opened.map(|streams| StartedContainer { streams, log })
+}
+
+/// Connects a process's standard streams from their beginning.
+pub(crate) async fn open_streams(
+    agent: &Agent,
+    process: &agent_client::ProcessRef,
+    stdin: bool,
+    terminal: bool,
+) -> Result<Streams, PodError> {
+    let stdin = if stdin {
+        Some(
+            agent
+                .open_stdin(process, 0)
+                .await
+                .map_err(PodError::Stdio)?,
+        )
+    } else {
+        None
+    };
+    let stdout = agent
+        .open_output(process, Output::Stdout, 0)
+        .await
+        .map_err(PodError::Stdio)?;
+    let stderr = if terminal {
+        None
+    } else {
+        let opened = agent.open_output(process, Output::Stderr, 0).await;
+        Some(opened.map_err(PodError::Stdio)?)
+    };
+    Ok(Streams {
+        stdin,
+        stdout,
+        stderr,
+    })
+}
+
+/// What the end of a container needs.
+pub(super) struct Settle {
+    pub(super) container: ContainerId,
+    pub(super) monitor: Option<Arc<Monitor>>,
+    pub(super) agent: Option<Agent>,
+    pub(super) disk: Option<PciAddress>,
+    pub(super) follower: Option<Follower>,
+}
+
+/// Waits for the container's last output, then frees what it has in the guest and on the bus.
+pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
+    let Settle {
+        container,
+        monitor,
+        agent,
+        disk,
+        follower,
+    } = settle;
+    let has_follower = follower.is_some();
+    if let Some(follower) = follower {
+        follower.drained(deadlines.drain).await;
+    }
+    let mut disk_gone = disk.is_none();
+    // Streams that a caller reads end with the container in the guest, so it stays there until it is removed or the pod ends.
+    if let (true, Some(monitor), Some(agent), Some(disk)) = (has_follower, monitor, agent, disk) {
+        match free(&monitor, &agent, &container, disk, deadlines).await {
+            Ok(()) => disk_gone = true,
+            Err(error) => {
+                tracing::warn!(%container, error = &error as &dyn std::error::Error, "something of an ended container stays in the guest");
+            }
+        }
+    }
+    Outcome::Settled {
+        container,
+        disk_gone,
+    }
+}
+
+async fn free(
+    monitor: &Monitor,
+    agent: &Agent,
+    container: &ContainerId,
+    disk: PciAddress,
+    deadlines: Deadlines,
+) -> Result<(), PodError> {
+    let work = async {
+        let removed = agent.remove_container(container.as_str(), deadlines.call);
+        agent_call("remove the container in the guest", removed).await?;
+        match agent.remove_device(&disk.to_string(), deadlines.call).await {
+            // A container that never started may never have brought its disk in.
+            Ok(()) | Err(AgentError::NotFound { .. }) => {}
+            Err(source) => {
+                let attempt = "remove the container's disk in the guest";
+                return Err(PodError::Agent { attempt, source });
+            }
+        }
+        monitor.remove_device(disk).await.map_err(PodError::Disk)
+    };
+    while_alive(monitor, "a container was removed", deadlines, work).await
+}
+
+/// What the removal of a container needs.
+pub(super) struct Remove {
+    pub(super) container: ContainerId,
+    pub(super) monitor: Option<Arc<Monitor>>,
+    pub(super) disk: Option<PciAddress>,
+    pub(super) book: Option<Book>,
+}
+
+pub(super) async fn remove(remove: Remove) -> Outcome {
+    let Remove {
+        container,
+        monitor,
+        disk,
+        book,
+    } = remove;
+    if let (Some(monitor), Some(disk)) = (monitor, disk) {
+        drop(remove_disk(monitor, disk).await);
+    }
+    let result = match book {
+        Some(book) => book
+            .forget_container(&container)
+            .await
+            .map_err(PodError::Record),
+        None => Ok(()),
+    };
+    Outcome::Removed { container, result }
+}
+
+/// Kills all containers and gives their output time; the owner ends the wait when all have settled.
+pub(super) async fn silence(
+    agent: Agent,
+    containers: Vec<ContainerId>,
+    deadlines: Deadlines,
+) -> Outcome {
+    let kill = async {
+        for id in &containers {
+            // One that has ended meanwhile is as it should be; a guest that doesn't answer is ended by the teardown.
+            drop(
+                agent
+                    .signal_container(id.as_str(), KILL, deadlines.call)
+                    .await,
+            );
+        }
+    };
+    drop(timeout(deadlines.call, kill).await);
+    sleep(deadlines.drain).await;
+    Outcome::Silent
+}
+
+pub(super) async fn tear_down(held: Held, deadlines: Deadlines) -> Outcome {
+    Outcome::TornDown(teardown(held, deadlines).await.map(|_ending| ()))
+}

@@ -1,0 +1,100 @@
+//! What the owner does with containers' output, and where it goes on after a restart. Below: `output`.
+
+use model::ContainerId;
+
+use super::{
+    Owner, Reply,
+    containers::{StartedContainer, first_process},
+};
+use crate::{
+    error::PodError,
+    handle::Streams,
+    output::{Follower, Following},
+    plan::OutputTo,
+    state::{container::Stage, pod::Phase},
+};
+
+impl Owner {
+    /// Sends the streams where they shall go; gives back those that the caller gets.
+    pub(super) fn follow(
+        &mut self,
+        id: &ContainerId,
+        started: StartedContainer,
+    ) -> Option<Streams> {
+        let StartedContainer { streams, log } = started;
+        let Some((following, log)) = log else {
+            return Some(streams);
+        };
+        let entry = self.entries.get_mut(id)?;
+        entry.follower = Some(Follower::begin(following, log, streams, self.deadlines));
+        None
+    }
+
+    /// What it takes to log a container's output; nothing for one whose output goes to a caller.
+    pub(super) fn following(&self, id: &ContainerId) -> Option<Following> {
+        let entry = self.entries.get(id)?;
+        let OutputTo::Log(log) = &entry.output else {
+            return None;
+        };
+        Some(Following {
+            agent: self.agent.borrow().clone()?,
+            process: first_process(id),
+            terminal: entry.container().spec.terminal.is_some(),
+            log: log.clone(),
+            position: self.held.as_ref()?.folder.log_position(id),
+        })
+    }
+
+    pub(super) fn reopen_log(&self, id: &ContainerId, reply: Reply<()>) {
+        let follower = self.entries.get(id).map(|entry| entry.follower.as_ref());
+        match follower {
+            Some(Some(follower)) => follower.reopen(reply),
+            Some(None) => drop(reply.send(Err(PodError::ContainerState {
+                container: id.to_string(),
+                attempt: "reopen the log of",
+                because: "it does not run, or its output does not go to a log".to_owned(),
+            }))),
+            None => drop(reply.send(Err(PodError::NoContainer {
+                container: id.to_string(),
+            }))),
+        }
+    }
+
+    /// After a restart: goes on where the last owner was killed.
+    pub(super) async fn resume(&mut self) {
+        if self.phase != Phase::Running {
+            let message = self.cause().unwrap_or("the pod was stopped").to_owned();
+            return self.lose_containers(&message).await;
+        }
+        let ids: Vec<ContainerId> = self.entries.keys().cloned().collect();
+        for id in ids {
+            let Some(entry) = self.entries.get(&id) else {
+                continue;
+            };
+            match entry.stage {
+                Stage::Running { .. } => {
+                    self.follow_again(&id);
+                }
+                Stage::Starting { .. } => {
+                    let error = PodError::ContainerState {
+                        container: id.to_string(),
+                        attempt: "start",
+                        because: "cofferdam was restarted while it was being started".to_owned(),
+                    };
+                    self.started(&id, Err(error)).await;
+                }
+                _ => {}
+            }
+        }
+        self.publish();
+    }
+
+    fn follow_again(&mut self, id: &ContainerId) {
+        let follower = self
+            .following(id)
+            .map(|following| Follower::resume(following, self.deadlines));
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.follower = follower;
+        }
+    }
+}

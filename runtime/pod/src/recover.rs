@@ -1,0 +1,168 @@
+//! What a daemon does first: finds the pods that the one before it left, attaches to those that live, and ends what has no record. Main
+//! function: [`recover`].
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use agent_client::{Agent, Connector};
+use model::Stages;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::task::JoinSet;
+use vm_client::Monitor;
+
+use crate::{
+    Deadlines,
+    book::{Book, Read},
+    handle::Pod,
+    owner::{self, Beginning},
+    record::{self, RecordError, RunFolder, io_error},
+    status::PodPhase,
+    teardown::{Held, teardown},
+};
+
+/// What came of a restart.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// The pods that were known, running or not.
+    pub pods: Vec<Pod>,
+    /// Records that could not be read, with the reason. They stay where they are; what belonged to them has been ended.
+    pub broken: Vec<(PathBuf, RecordError)>,
+    /// VMs without a record, which have been ended.
+    pub ended: Vec<String>,
+}
+
+/// Finds every pod that outlived the daemon before this one.
+///
+/// # Errors
+/// When a folder can't be read.
+pub async fn recover(
+    records_dir: &Path,
+    pods_dir: &Path,
+    deadlines: Deadlines,
+) -> Result<Recovered, RecordError> {
+    let mut recovered = Recovered::default();
+    let mut attaching = JoinSet::new();
+    for folder in folders(records_dir)? {
+        let read = tokio::task::spawn_blocking({
+            let folder = folder.clone();
+            move || Book::read(&folder)
+        });
+        let read = match read.await {
+            Ok(read) => read,
+            Err(ended) => Err(io_error("read the record", &folder)(io::Error::other(
+                ended,
+            ))),
+        };
+        match read {
+            Ok(mut read) => {
+                recovered.broken.append(&mut read.broken);
+                let pods_dir = pods_dir.to_owned();
+                attaching.spawn(async move { take_over(read, &pods_dir, deadlines).await });
+            }
+            Err(error) => recovered.broken.push((folder, error)),
+        }
+    }
+    while let Some(pod) = attaching.join_next().await {
+        // A task that panicked has said so; its pod's run folder is swept below.
+        recovered.pods.extend(pod.ok());
+    }
+    recovered.ended = record::sweep_lasting(pods_dir, deadlines.stop).await?;
+    Ok(recovered)
+}
+
+fn folders(records_dir: &Path) -> Result<Vec<PathBuf>, RecordError> {
+    let attempt = "read the folder of all records";
+    let entries = match fs::read_dir(records_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error(attempt, records_dir)(error)),
+    };
+    entries
+        .map(|entry| {
+            entry
+                .map(|entry| entry.path())
+                .map_err(io_error(attempt, records_dir))
+        })
+        .collect()
+}
+
+/// Gives a recorded pod an owner again.
+async fn take_over(read: Read, pods_dir: &Path, deadlines: Deadlines) -> Pod {
+    let Read {
+        book,
+        pod: mut record,
+        containers,
+        broken: _,
+    } = read;
+    let live = if record.phase == PodPhase::Running {
+        match attach(&record.id, pods_dir, deadlines).await {
+            Ok(live) => Some(live),
+            Err(cause) => {
+                tracing::warn!(pod = %record.id, cause, "a pod did not outlive the daemon");
+                record.phase = PodPhase::Stopped { cause: Some(cause) };
+                None
+            }
+        }
+    } else {
+        None
+    };
+    if live.is_none() {
+        // The next restart shall not look for it again.
+        if let Err(error) = book.save_pod(record.clone()).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a record stays as it was"
+            );
+        }
+    }
+    owner::spawn(Beginning {
+        record,
+        book: Some(book),
+        live,
+        containers,
+        stages: Stages::begin(Instant::now()),
+        launch: None,
+        deadlines,
+    })
+}
+
+/// The pod's VM and agent, or why they can't be had; then nothing of them is left.
+async fn attach(
+    pod: &model::PodId,
+    pods_dir: &Path,
+    deadlines: Deadlines,
+) -> Result<(Held, Agent), String> {
+    let folder = RunFolder::take_over(pods_dir, pod)
+        .map_err(|error| format!("its run folder can't be taken over: {error}"))?;
+    let mut held = Held {
+        pod: pod.clone(),
+        folder,
+        monitor: None,
+    };
+    let result = reach(&mut held, deadlines).await;
+    match result {
+        Ok(agent) => Ok((held, agent)),
+        Err(cause) => {
+            if let Err(left) = teardown(held, deadlines).await {
+                tracing::warn!(%left, "a lost pod could not be cleaned up");
+            }
+            Err(cause)
+        }
+    }
+}
+
+async fn reach(held: &mut Held, deadlines: Deadlines) -> Result<Agent, String> {
+    let monitor = Monitor::attach(held.folder.path())
+        .await
+        .map_err(|error| format!("its VM ended while no daemon ran: {error}"))?;
+    let monitor = held.monitor.insert(Arc::new(monitor));
+    let connector = Connector::Vsock {
+        socket: monitor.vsock_path(),
+    };
+    Agent::connect(connector, deadlines.call)
+        .await
+        .map_err(|error| format!("its agent does not answer: {error}"))
+}
