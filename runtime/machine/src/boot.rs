@@ -11,7 +11,7 @@ use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
 use crate::memory::{
-    ACPI_TABLES, COMMAND_LINE, COMMAND_LINE_BYTES, GuestRam, HIGH_RAM, Layout, PAGE_BYTES,
+    self, ACPI_TABLES, COMMAND_LINE, COMMAND_LINE_BYTES, GuestRam, HIGH_RAM, Layout, PAGE_BYTES,
 };
 
 /// What Linux keeps of its command line on x86 (COMMAND_LINE_SIZE), the final zero included. It cuts off the rest silently, so we don't
@@ -79,6 +79,7 @@ fn load_initrd(
             bytes,
             room: room.end.saturating_sub(room.start),
         })?;
+    memory::expect_all_of(ram, &(start..start + bytes));
     fill::from_file(ram, start, file, 0, bytes).map_err(read)?;
     Ok(start..start + bytes)
 }

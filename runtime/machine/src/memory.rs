@@ -17,10 +17,14 @@
 //! above RAM, 1 GiB aligned       PCI window, 64 bit
 //! ```
 
+mod region;
+
 use std::ops::Range;
 
 use thiserror::Error;
-use vm_memory::{GuestAddress, GuestMemoryMmap, mmap::FromRangesError};
+use vm_memory::{GuestMemoryMmap, GuestRegionCollectionError, mmap::MmapRegionError};
+
+pub(crate) use region::expect_all_of;
 
 /// All of the guest's RAM, mapped into this process.
 pub type GuestRam = GuestMemoryMmap<()>;
@@ -31,6 +35,8 @@ const GIB: u64 = 1 << 30;
 
 /// Smallest page; every size here is a multiple of it.
 pub const PAGE_BYTES: u64 = 4 * KIB;
+/// A page of the second level of the page tables.
+const HUGE_PAGE_BYTES: u64 = 2 * MIB;
 
 /// Where the PVH start info lies.
 pub const START_INFO: u64 = 0x6000;
@@ -125,22 +131,22 @@ impl Layout {
 
 /// Maps the guest's RAM: private, anonymous, not reserved, so that a page costs nothing until the guest touches it.
 ///
-/// No madvise: whether the host backs RAM with huge pages is the host's setting (transparent_hugepage/enabled). `madvise`, the
-/// setting of Debian and of most nodes, gives small pages, and with them a pod pays for what it touches and no more.
+/// No madvise for all of it: whether the host backs RAM with huge pages is the host's setting (transparent_hugepage/enabled). `madvise`,
+/// the setting of Debian and of most nodes, gives small pages, and with them a pod pays for what it touches and no more. Only what `boot`
+/// fills is huge: it is touched anyway.
 ///
 /// # Errors
 /// When the host has no address space or no room for it.
 pub fn map(layout: &Layout) -> Result<GuestRam, MemoryError> {
-    let ranges = layout
+    let regions = layout
         .ram()
         .map(|range| {
             let bytes = range.end - range.start;
-            usize::try_from(bytes)
-                .map(|length| (GuestAddress(range.start), length))
-                .map_err(|_overflow| MemoryError::Size { bytes })
+            let length = usize::try_from(bytes).map_err(|_overflow| MemoryError::Size { bytes })?;
+            region::map(range.start, length).map_err(|source| MemoryError::Map { source })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    GuestRam::from_ranges(&ranges).map_err(|source| MemoryError::Map { source })
+    GuestRam::from_regions(regions).map_err(|source| MemoryError::Arrange { source })
 }
 
 /// Why there is no guest memory.
@@ -159,7 +165,14 @@ pub enum MemoryError {
     Map {
         /// The kernel's answer.
         #[source]
-        source: FromRangesError,
+        source: MmapRegionError,
+    },
+    /// Its parts do not make a whole.
+    #[error("arrange the guest's memory")]
+    Arrange {
+        /// What is wrong with them.
+        #[source]
+        source: GuestRegionCollectionError,
     },
 }
 

@@ -4,7 +4,7 @@
 use std::{fs::File, ops::Range, os::unix::fs::FileExt};
 
 use super::{BootError, fill};
-use crate::memory::GuestRam;
+use crate::memory::{self, GuestRam};
 
 const HEADER_BYTES: usize = 64;
 const SEGMENT_BYTES: u16 = 56;
@@ -49,9 +49,14 @@ pub(super) fn load(ram: &GuestRam, file: &File, usable: &Range<u64>) -> Result<K
         .find_map(|segment| entry_in(file, segment).transpose())
         .transpose()?
         .ok_or(BootError::NoPvhNote)?;
+    let loaded = || segments.iter().filter(|segment| segment.kind == LOAD);
     let mut end = usable.start;
-    for segment in segments.iter().filter(|segment| segment.kind == LOAD) {
+    for segment in loaded() {
         end = end.max(check_place(segment, usable)?);
+    }
+    let start = loaded().map(|segment| segment.address).min();
+    memory::expect_all_of(ram, &(start.unwrap_or(end)..end));
+    for segment in loaded() {
         fill::from_file(
             ram,
             segment.address,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use vm_memory::GuestMemoryBackend;
+use vm_memory::{Bytes, GuestMemoryBackend};
 
 use super::{GIB, Layout, MIB, map};
 
@@ -40,4 +40,66 @@ fn map_of_a_big_machine_costs_nothing_until_touched() {
     let ram = map(&layout).unwrap();
     assert_eq!(ram.num_regions(), 2);
     assert_eq!(ram.last_addr().0, layout.ram_above().unwrap().end - 1);
+}
+
+#[test]
+fn ram_begins_at_a_huge_page_of_the_host() {
+    let layout = Layout::new(4 * GIB).unwrap();
+    let ram = map(&layout).unwrap();
+    for start in [0, 4 * GIB] {
+        let host = ram
+            .get_host_address(vm_memory::GuestAddress(start))
+            .unwrap();
+        assert_eq!(host.addr() % (2 << 20), 0, "RAM at {start:#x}");
+    }
+}
+
+#[test]
+fn range_that_is_expected_is_backed_by_huge_pages_where_the_host_has_them() {
+    let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    match setting {
+        Ok(setting) if !setting.contains("[never]") => {}
+        _ => {
+            println!("SKIPPED: this host has no transparent huge pages");
+            return;
+        }
+    }
+    let ram = map(&Layout::new(64 * MIB).unwrap()).unwrap();
+    // Not from the first byte of a huge page, and not to the last one.
+    super::expect_all_of(&ram, &(3 * MIB..9 * MIB));
+    let host = ram
+        .get_host_address(vm_memory::GuestAddress(0))
+        .unwrap()
+        .addr();
+    for page in (0..12 * MIB).step_by(4096) {
+        ram.write_slice(&[1], vm_memory::GuestAddress(page))
+            .unwrap();
+    }
+    let huge_kib: u64 = smaps(host)
+        .lines()
+        .filter_map(|line| line.strip_prefix("AnonHugePages:"))
+        .map(|rest| rest.trim_end_matches("kB").trim().parse::<u64>().unwrap())
+        .sum();
+    // The two whole ones between 4 and 8 MiB, and no other: the host may be short of them.
+    assert!(huge_kib <= 4096, "{huge_kib} KiB");
+}
+
+/// What the kernel says of the mappings of 64 MiB from this address on.
+fn smaps(host: usize) -> String {
+    let all = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut inside = false;
+    let mut found = String::new();
+    for line in all.lines() {
+        if let Some((start, rest)) = line.split_once('-')
+            && let Ok(start) = usize::from_str_radix(start, 16)
+            && rest.contains(' ')
+        {
+            inside = (host..host + (64 << 20)).contains(&start);
+        }
+        if inside {
+            found.push_str(line);
+            found.push('\n');
+        }
+    }
+    found
 }
