@@ -95,3 +95,24 @@ fn rotation_that_kubelet_takes_back_goes_on_in_the_old_log() {
     assert_eq!(names(&kubelet.logs()), ["0.log"]);
     assert_eq!(kubelet.streams()[0], b"one\ntwo\n");
 }
+
+#[test]
+fn rotation_that_came_as_far_as_the_new_file_goes_on_in_it() {
+    let mut kubelet = Kubelet::new();
+    let mut log = kubelet.create();
+    log.append(Stdout, 0, b"one\n", at(1)).unwrap();
+    kubelet.rename();
+    // Both opens, but not the position; and nobody renames the log back.
+    script::set(2, usize::MAX, Then::Killed);
+    log.reopen().unwrap_err();
+    script::clear();
+    let (mut log, found) = resume(&kubelet);
+    assert_eq!((found, opened(&log)), (Found::Exact, [Some(4), Some(0)]));
+    log.append(Stdout, 4, b"two\n", at(2)).unwrap();
+    assert_eq!(names(&kubelet.logs()), ["0.log", "0.log.20261122-000000"]);
+    assert_eq!(
+        kubelet.text(),
+        "2026-11-22T10:00:02.000000000Z stdout F two\n"
+    );
+    assert_eq!(kubelet.streams()[0], b"one\ntwo\n");
+}
