@@ -20,6 +20,9 @@ pub(crate) const DEVICE_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest wait for a device that a host may ask for.
 pub(crate) const MAX_DEVICE_DEADLINE: Duration = Duration::from_secs(600);
 
+/// For one answer of the kernel about its network. It is a matter of microseconds; this is for a guest that gets no processor.
+pub(crate) const NETLINK_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Events that are kept for a host that comes back; each is about 100 bytes.
 pub(crate) const MAX_EVENTS: usize = 4096;
 

@@ -72,18 +72,38 @@ impl PciAddress {
     }
 }
 
+/// What the kernel says of devices that come, change and go.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    events: AsyncFd<File>,
+}
+
+impl Changes {
+    /// Listens, and then has the kernel look at the PCI bus again: what it finds there is not missed.
+    pub(crate) async fn after_rescan() -> Result<Self, Fault> {
+        let events = kernel_events().map_err(listening)?;
+        blocking(|| {
+            fs::write(Path::new(BUS).join("rescan"), "1").map_err(|error| {
+                Fault::new(FaultKind::Internal, format!("rescan the PCI bus: {error}"))
+            })
+        })
+        .await?;
+        Ok(Self { events })
+    }
+
+    /// Waits for the next one. Set a deadline around it.
+    pub(crate) async fn next(&self) -> Result<(), Fault> {
+        let mut guard = self.events.readable().await.map_err(listening)?;
+        drain(self.events.get_ref());
+        guard.clear_ready();
+        Ok(())
+    }
+}
+
 /// Waits until the device there has its driver. For a disk: its block device.
 pub(crate) async fn add(address: PciAddress, deadline: Duration) -> Result<Option<PathBuf>, Fault> {
-    // Before the rescan, so that no event is missed.
-    let events = kernel_events()
-        .map_err(|error| Fault::new(FaultKind::Internal, format!("listen for devices: {error}")))?;
-    blocking(|| {
-        fs::write(Path::new(BUS).join("rescan"), "1").map_err(|error| {
-            Fault::new(FaultKind::Internal, format!("rescan the PCI bus: {error}"))
-        })
-    })
-    .await?;
-    match timeout(deadline, until_ready(address, &events)).await {
+    let changes = Changes::after_rescan().await?;
+    match timeout(deadline, until_ready(address, &changes)).await {
         Ok(result) => result,
         Err(_elapsed) => {
             let there = if address.folder().exists() {
@@ -111,10 +131,7 @@ pub(crate) async fn remove(address: PciAddress) -> Result<(), Fault> {
     .await
 }
 
-async fn until_ready(
-    address: PciAddress,
-    events: &AsyncFd<File>,
-) -> Result<Option<PathBuf>, Fault> {
+async fn until_ready(address: PciAddress, changes: &Changes) -> Result<Option<PathBuf>, Fault> {
     loop {
         match look(&address.folder()) {
             Ok(Some(block_device)) => return Ok(block_device),
@@ -122,15 +139,7 @@ async fn until_ready(
             // sysfs entries come and go under the reader; what is wrong for good runs into the deadline.
             Err(_changing) => {}
         }
-        let heard = async {
-            let mut guard = events.readable().await?;
-            drain(events.get_ref());
-            guard.clear_ready();
-            io::Result::Ok(())
-        };
-        heard.await.map_err(|error| {
-            Fault::new(FaultKind::Internal, format!("listen for devices: {error}"))
-        })?;
+        changes.next().await?;
     }
 }
 
@@ -181,6 +190,11 @@ fn kernel_events() -> io::Result<AsyncFd<File>> {
     )?;
     socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, ALL_EVENTS))?;
     sys::watch(File::from(socket), Interest::READABLE)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn listening(error: io::Error) -> Fault {
+    Fault::new(FaultKind::Internal, format!("listen for devices: {error}"))
 }
 
 /// Only that something happened matters, not what. An overrun (ENOBUFS) is something, too.

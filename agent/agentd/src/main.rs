@@ -11,6 +11,7 @@ mod fault;
 mod holdings;
 mod ids;
 mod machine;
+mod network;
 mod pod;
 mod process;
 mod reap;

@@ -5,17 +5,17 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use agent::{MAX_SPEC_BYTES, PROTOCOL_VERSION, agent as wire, agent_ttrpc::Agent};
 use async_trait::async_trait;
 use container::spec;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
 
 use crate::{
     arguments::Setting,
     containers::{Owner, PodState},
-    deadlines::MAX_DEVICE_DEADLINE,
+    deadlines::{DEVICE_DEADLINE, MAX_DEVICE_DEADLINE},
     devices,
     fault::{Fault, FaultKind},
     ids::{ContainerId, ExecId},
-    machine, pod,
+    machine, network, pod,
     start::{self, ContainerPlan, RootPlan, StdioPlan, window_size},
 };
 
@@ -26,6 +26,14 @@ pub(crate) struct Service {
     /// CLOCK_BOOTTIME when the server was ready.
     pub(crate) ready_at_us: u64,
     pub(crate) shutdown: Arc<Notify>,
+    pub(crate) network: Network,
+}
+
+/// Makes the pod's network, one call after the other: two at once would each undo the other's.
+#[derive(Clone)]
+pub(crate) struct Network {
+    guest: bool,
+    turn: Arc<Semaphore>,
 }
 
 #[async_trait]
@@ -64,19 +72,32 @@ impl Agent for Service {
         let plan = first
             .map(|container| self.container_plan(container))
             .transpose()?;
+        let wanted = request.network.as_ref().map(network::parse).transpose()?;
         if let PodState::Made(response) = self.owner.begin_pod(request.clone()).await? {
             return Ok(response);
         }
-        // A task of its own, so that a host that goes away does not leave the pod half made.
-        let (owner, guest) = (self.owner.clone(), self.setting.guest);
-        let made = tokio::spawn(async move {
-            let made = make_pod(&owner, guest, request, plan).await;
+        let (owner, network) = (self.owner.clone(), self.network.clone());
+        Ok(to_its_end(async move {
+            let made = match network.set(wanted, DEVICE_DEADLINE).await {
+                Ok(()) => make_pod(&owner, network.guest, request, plan).await,
+                Err(fault) => Err(fault),
+            };
             owner.end_pod(made.as_ref().ok().cloned()).await;
             made
-        });
-        Ok(made
-            .await
-            .unwrap_or_else(|error| Err(Fault::internal(&error)))?)
+        })
+        .await?)
+    }
+
+    async fn set_network(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::SetNetworkRequest,
+    ) -> ttrpc::Result<wire::SetNetworkResponse> {
+        let deadline = Duration::from_millis(request.timeout_ms).min(MAX_DEVICE_DEADLINE);
+        let wanted = network::parse(request.network.get_or_default())?;
+        let network = self.network.clone();
+        to_its_end(async move { network.set(Some(wanted), deadline).await }).await?;
+        Ok(wire::SetNetworkResponse::default())
     }
 
     async fn add_device(
@@ -224,6 +245,29 @@ impl Agent for Service {
     }
 }
 
+impl Network {
+    pub(crate) fn new(setting: &Setting) -> Self {
+        Self {
+            guest: setting.guest,
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    async fn set(&self, wanted: Option<network::Wanted>, deadline: Duration) -> Result<(), Fault> {
+        let Some(wanted) = wanted else {
+            return Ok(());
+        };
+        if !self.guest {
+            return Err(Fault::precondition(
+                "this agent runs on a host: its network can't be set",
+            ));
+        }
+        let turn = self.turn.acquire().await;
+        let _turn = turn.map_err(|closed| Fault::internal(&closed))?;
+        network::set(&wanted, deadline).await
+    }
+}
+
 impl Service {
     fn container_plan(
         &self,
@@ -249,6 +293,14 @@ impl Service {
             stdio: StdioPlan::parse(request.stdio.get_or_default())?,
         })
     }
+}
+
+/// In a task of its own, so that a host that goes away leaves nothing half done.
+async fn to_its_end<Value: Send + 'static>(
+    work: impl Future<Output = Result<Value, Fault>> + Send + 'static,
+) -> Result<Value, Fault> {
+    let done = tokio::spawn(work).await;
+    done.unwrap_or_else(|error| Err(Fault::internal(&error)))
 }
 
 async fn make_pod(

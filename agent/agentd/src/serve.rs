@@ -15,7 +15,7 @@ use crate::{
     containers::start_owner,
     deadlines::{BLOCKING_THREAD_IDLE, BLOCKING_THREADS, GOODBYE_DEADLINE},
     machine,
-    rpc::Service,
+    rpc::{Network, Service},
     stdio::listener::Listener as StdioListener,
 };
 
@@ -73,6 +73,7 @@ async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
     tokio::spawn(stdio.serve(owner.clone()));
     let shutdown = Arc::new(Notify::new());
     let service = Service {
+        network: Network::new(&setting),
         setting,
         owner,
         ready_at_us: machine::since_boot_us(),

@@ -51,6 +51,21 @@ pub const EXCEPTIONS: &[Exception] = &[
         reason: "0.7: with nix 0.26",
     },
     Exception {
+        package: "netlink-packet-core",
+        versions: 2,
+        reason: "0.8: libcontainer 0.7",
+    },
+    Exception {
+        package: "netlink-packet-route",
+        versions: 2,
+        reason: "0.31: libcontainer 0.7",
+    },
+    Exception {
+        package: "netlink-sys",
+        versions: 2,
+        reason: "0.8: libcontainer 0.7",
+    },
+    Exception {
         package: "nix",
         versions: 3,
         reason: "0.26: ttrpc 0.10; 0.29: libcontainer 0.7; ours is newer",
