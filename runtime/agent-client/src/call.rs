@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use agent::{PROTOCOL_VERSION, agent as wire, agent_ttrpc::AgentClient};
+use model::PodNetwork;
 use tokio::time::{Instant, sleep, timeout};
 use ttrpc::{
     r#async::{Client, transport::Socket},
@@ -15,6 +16,7 @@ use crate::{
     deadlines::{ATTEMPT_DEADLINE, FIRST_PAUSE, LONGEST_PAUSE},
     error::AgentError,
     events::EventStream,
+    network,
     output::OutputStream,
     request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Usage},
     stdin::StdinSink,
@@ -147,13 +149,32 @@ impl Agent {
     ) -> Result<Option<String>, AgentError> {
         let request = wire::AddDeviceRequest {
             pci_address: pci_address.to_owned(),
-            timeout_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: milliseconds(deadline),
             ..Default::default()
         };
         let deadline = deadline.saturating_add(ATTEMPT_DEADLINE);
         let call = self.client.add_device(context_of(deadline), &request);
         let answer = within("AddDevice", deadline, call).await?;
         Ok((!answer.block_device.is_empty()).then(|| shown(&answer.block_device)))
+    }
+
+    /// Makes the guest's network so. The guest waits for its devices for `deadline`; the call a little longer.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn set_network(
+        &self,
+        network: &PodNetwork,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let request = wire::SetNetworkRequest {
+            network: Some(network::to_wire(network)).into(),
+            timeout_ms: milliseconds(deadline),
+            ..Default::default()
+        };
+        let deadline = deadline.saturating_add(ATTEMPT_DEADLINE);
+        let call = self.client.set_network(context_of(deadline), &request);
+        within("SetNetwork", deadline, call).await.map(|_done| ())
     }
 
     /// When it has answered, the device may be taken away.
@@ -383,6 +404,10 @@ impl Agent {
     ) -> Result<StdinSink, AgentError> {
         StdinSink::open(&self.connector, process, offset).await
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Also tells the guest when nobody will wait any more.

@@ -9,6 +9,7 @@ mod connect;
 mod deadlines;
 mod error;
 mod events;
+mod network;
 mod output;
 mod request;
 mod stdin;

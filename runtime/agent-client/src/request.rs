@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use agent::agent as wire;
+use model::PodNetwork;
+
+use crate::network;
 
 /// Names one process of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct PodStart {
     pub processors: u32,
     /// Nanoseconds since 1970-01-01 UTC; 0 leaves the guest's clock.
     pub wall_clock_ns: i64,
+    /// Made before the container is started; none leaves only `lo`.
+    pub network: Option<PodNetwork>,
     /// Started in the same call.
     pub container: Option<ContainerStart>,
 }
@@ -85,6 +90,7 @@ impl From<PodStart> for wire::StartPodRequest {
             sysctls: pod.sysctls.into_iter().collect(),
             processors: pod.processors,
             wall_clock_ns: pod.wall_clock_ns,
+            network: pod.network.as_ref().map(network::to_wire).into(),
             container: pod.container.map(wire::StartContainerRequest::from).into(),
             ..Self::default()
         }

@@ -346,6 +346,19 @@ async fn pod_is_made_once_with_its_container() {
         container: Some(container),
         ..PodStart::default()
     };
+    pod.network = Some(model::PodNetwork::default());
+    let refused = host.agent.start_pod(pod.clone(), DEADLINE).await;
+    assert!(
+        matches!(refused, Err(AgentError::Precondition { .. })),
+        "{refused:?}"
+    );
+    let network = pod.network.take().unwrap();
+    let refused = host.agent.set_network(&network, DEADLINE).await;
+    let reason = refused.unwrap_err().to_string();
+    assert_eq!(
+        reason,
+        "this agent runs on a host: its network can't be set"
+    );
     let mut broken = pod.clone();
     broken.container.as_mut().unwrap().oci_spec =
         serde_json::to_vec(&command(&["/none"]).spec).unwrap();
