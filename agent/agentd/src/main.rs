@@ -13,6 +13,7 @@ mod ids;
 mod machine;
 mod network;
 mod pod;
+mod pod_files;
 mod process;
 mod reap;
 mod root_fs;

@@ -16,6 +16,7 @@ use crate::{
     fault::{Fault, FaultKind},
     ids::{ContainerId, ExecId},
     machine, network, pod,
+    pod_files::{self, PodFiles},
     start::{self, ContainerPlan, RootPlan, StdioPlan, window_size},
 };
 
@@ -72,14 +73,16 @@ impl Agent for Service {
         let plan = first
             .map(|container| self.container_plan(container))
             .transpose()?;
+        pod_files::check(&request)?;
         let wanted = request.network.as_ref().map(network::parse).transpose()?;
         if let PodState::Made(response) = self.owner.begin_pod(request.clone()).await? {
             return Ok(response);
         }
         let (owner, network) = (self.owner.clone(), self.network.clone());
+        let files = PodFiles::below(&self.setting.state);
         Ok(to_its_end(async move {
             let made = match network.set(wanted, DEVICE_DEADLINE).await {
-                Ok(()) => make_pod(&owner, network.guest, request, plan).await,
+                Ok(()) => make_pod(&owner, network.guest, (request, files), plan).await,
                 Err(fault) => Err(fault),
             };
             owner.end_pod(made.as_ref().ok().cloned()).await;
@@ -306,10 +309,16 @@ async fn to_its_end<Value: Send + 'static>(
 async fn make_pod(
     owner: &Owner,
     guest: bool,
-    request: wire::StartPodRequest,
+    (request, files): (wire::StartPodRequest, PodFiles),
     plan: Option<ContainerPlan>,
 ) -> Result<wire::StartPodResponse, Fault> {
-    start::blocking(move || pod::apply(&request, guest)).await?;
+    start::blocking(move || {
+        pod::apply(&request, guest)?;
+        files
+            .keep(&request)
+            .map_err(|error| Fault::internal(&error))
+    })
+    .await?;
     let mut response = wire::StartPodResponse::default();
     if let Some(plan) = plan {
         let pid = number(owner.start_container(plan).await?);

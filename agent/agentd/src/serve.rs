@@ -15,6 +15,7 @@ use crate::{
     containers::start_owner,
     deadlines::{BLOCKING_THREAD_IDLE, BLOCKING_THREADS, GOODBYE_DEADLINE},
     machine,
+    pod_files::{PodFileError, PodFiles},
     rpc::{Network, Service},
     stdio::listener::Listener as StdioListener,
 };
@@ -36,6 +37,8 @@ pub(crate) enum ServeError {
     Server(#[source] ttrpc::Error),
     #[error(transparent)]
     Cgroup(CgroupError),
+    #[error(transparent)]
+    PodFiles(PodFileError),
     #[error("power the guest off")]
     PowerOff(#[source] io::Error),
 }
@@ -53,10 +56,12 @@ pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
         .map_err(ServeError::Runtime)?;
     let guest = setting.guest;
     let cgroup = Cgroup::at(&setting.cgroup);
+    let files = PodFiles::below(&setting.state);
     runtime.block_on(run(Arc::new(setting)))?;
     if guest {
         return Err(ServeError::PowerOff(machine::power_off()));
     }
+    files.remove().map_err(ServeError::PodFiles)?;
     cgroup.remove().map_err(ServeError::Cgroup)
 }
 

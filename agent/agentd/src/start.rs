@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
 use agent::agent as wire;
 use container::{
     ChildStdio, Folder, Launch, LaunchError, Launched, Process as OciProcess, Spec, WindowSize,
-    cgroup::Cgroup,
+    cgroup::Cgroup, mount_files,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::spawn_blocking;
@@ -17,6 +17,7 @@ use crate::{
     fault::{Fault, FaultKind},
     holdings::Holdings,
     ids::ContainerId,
+    pod_files::PodFiles,
     process::Process,
     root_fs::{self, Image},
     stdio,
@@ -113,11 +114,15 @@ pub(crate) async fn container(
         folder: folder.clone(),
         cgroup,
     };
-    let (spec, read_only) = (plan.spec, plan.writable_bytes == 0);
+    let (mut spec, read_only) = (plan.spec, plan.writable_bytes == 0);
+    let files = PodFiles::below(&setting.state);
     let first = launch.clone();
     let started = start(plan.stdio, move |stdio| {
         root_fs::mount(&folder, &image, plan.writable_bytes)
             .map_err(|error| Fault::internal(&error))?;
+        let files = files.of(&spec, folder.path());
+        let files = files.map_err(|error| Fault::internal(&error))?;
+        mount_files(&mut spec, &files, &folder.root(), !read_only)?;
         Ok(first.create(spec, read_only, stdio)?)
     });
     match started.await {

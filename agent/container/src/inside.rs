@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, open, openat2, unlinkat};
 use rustix::io::Errno;
 
 use crate::failure::{Failure, FailureKind};
@@ -32,6 +32,27 @@ pub(crate) fn working_directory(root: &Path, path: &Path) -> Result<(), Failure>
             path.display()
         ),
     })
+}
+
+/// Takes a link that leads nowhere out of the way of a mount, whose point libcontainer would not make through it: images have
+/// /etc/resolv.conf as a link into a /run that they do not have.
+pub(crate) fn remove_broken_link(root: &Path, path: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let root = folder(root)?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match openat2(&root, path, flags, Mode::empty(), STAY_INSIDE) {
+        Err(Errno::NOENT) => {}
+        _ => return Ok(()),
+    }
+    let flags = flags | OFlags::DIRECTORY;
+    let unlinked = openat2(&root, parent, flags, Mode::empty(), STAY_INSIDE)
+        .and_then(|parent| unlinkat(&parent, name, AtFlags::empty()));
+    match unlinked {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn make_folders(root: &Path, path: &Path) -> io::Result<()> {

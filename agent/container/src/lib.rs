@@ -19,6 +19,7 @@ mod device_filter;
 mod exec;
 mod executor;
 mod failure;
+mod files;
 mod folder;
 mod inside;
 mod launch;
@@ -29,6 +30,7 @@ mod sys;
 mod terminal;
 
 pub use failure::{Failure, FailureKind};
+pub use files::{PodFile, mount_files};
 pub use folder::Folder;
 pub use launch::{ChildStdio, Launch, LaunchError, Launched};
 pub use launcher::{LAUNCHER_ARGUMENT, launcher_main};

@@ -29,6 +29,10 @@ pub struct PodStart {
     pub wall_clock_ns: i64,
     /// Made before the container is started; none leaves only `lo`.
     pub network: Option<PodNetwork>,
+    /// Every container's /etc/resolv.conf, at most 64 KiB; empty leaves the images' own.
+    pub resolv_conf: Vec<u8>,
+    /// The same for /etc/hosts.
+    pub hosts: Vec<u8>,
     /// Started in the same call.
     pub container: Option<ContainerStart>,
 }
@@ -91,6 +95,8 @@ impl From<PodStart> for wire::StartPodRequest {
             processors: pod.processors,
             wall_clock_ns: pod.wall_clock_ns,
             network: pod.network.as_ref().map(network::to_wire).into(),
+            resolv_conf: pod.resolv_conf,
+            hosts: pod.hosts,
             container: pod.container.map(wire::StartContainerRequest::from).into(),
             ..Self::default()
         }

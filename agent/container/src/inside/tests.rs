@@ -28,6 +28,22 @@ fn links_lead_inside() {
 }
 
 #[test]
+fn only_a_link_that_leads_nowhere_is_removed() {
+    let root = root();
+    let check = |path: &str, expect: bool| {
+        remove_broken_link(root.path(), Path::new(path)).unwrap();
+        let there = fs::symlink_metadata(root.path().join(&path[1..])).is_ok();
+        assert_eq!(there, expect, "{path}");
+    };
+    check("/broken", false);
+    check("/broken", false);
+    check("/no/where", false);
+    check("/up", true);
+    check("/absolute", true);
+    check("/etc/passwd", true);
+}
+
+#[test]
 fn working_directory_is_made_inside() {
     let root = root();
     let check = |path: &str, expect: &str| {

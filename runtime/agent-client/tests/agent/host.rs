@@ -93,6 +93,14 @@ impl Host {
         }
     }
 
+    /// Makes this path of the image a link to an absolute path that does not exist, which is returned.
+    pub(crate) fn link_in_image(&self, path: &str) -> PathBuf {
+        let target = self.folder.path().join("outside");
+        let link = self.folder.path().join("image").join(&path[1..]);
+        symlink(&target, link).unwrap();
+        target
+    }
+
     pub(crate) async fn create(&self, id: &str, wanted: Wanted) -> Result<u32, AgentError> {
         let container = ContainerStart {
             container_id: id.into(),
