@@ -38,6 +38,8 @@ pub(crate) struct Sample {
     pub(crate) processor_ns: u64,
     /// Anonymous memory that is not the guest's, in KiB.
     pub(crate) anonymous_kib: u64,
+    /// The guest's RAM as far as it has been touched, in KiB.
+    pub(crate) guest_kib: u64,
     /// Threads.
     pub(crate) threads: u64,
 }
@@ -103,6 +105,7 @@ pub(crate) fn sample(pid: u32) -> Result<Sample> {
         processor_ns += ran.context("understand schedstat")?;
         threads += 1;
     }
+    let anonymous = memory::of(&read(process.join("smaps"))?, GUEST_MIB << 10);
     let vm = the_only_vm()?;
     let counter = |name: &str| -> Result<u64> { Ok(read(vm.join(name))?.trim().parse()?) };
     let stat = |name: &str| counter(name).unwrap_or(0);
@@ -111,7 +114,8 @@ pub(crate) fn sample(pid: u32) -> Result<Sample> {
         kvm_exits: counter("exits")?,
         user_exits: stat("io_exits") + stat("mmio_exits"),
         processor_ns,
-        anonymous_kib: memory::anonymous(&read(process.join("smaps"))?, GUEST_MIB << 10),
+        anonymous_kib: anonymous.own,
+        guest_kib: anonymous.guest,
         threads,
     })
 }

@@ -50,6 +50,8 @@ pub(crate) fn render(dist: &Dist, found: &Found) -> Result<String> {
     )?;
     let (a, b) = pick(|sample| sample.anonymous_kib);
     row("monitor's anonymous memory, KiB", a, b)?;
+    let (a, b) = pick(|sample| sample.guest_kib);
+    row("guest's memory that was touched, KiB", a, b)?;
     let (a, b) = pick(|sample| sample.threads);
     row("monitor's threads", a, b)?;
     let theirs = qemu_bytes();
