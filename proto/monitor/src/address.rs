@@ -1,4 +1,4 @@
-//! Names that travel as text and are checked when they are read. Main types: [`PciAddress`] and [`DiskId`].
+//! Names that travel as text and are checked when they are read. Main types: [`PciAddress`], [`DiskId`], [`NicId`] and [`Mac`].
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +30,16 @@ pub struct PciAddress {
 #[serde(try_from = "String", into = "String")]
 pub struct DiskId(String);
 
+/// What the launcher calls a NIC, usually its name in the pod: 1 to 15 printable ASCII characters without space.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NicId(String);
+
+/// The address of one NIC on its link (IEEE 802): neither a group's nor all zeroes. Written `02:00:5e:00:53:01`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mac([u8; 6]);
+
 /// Text that is not what it should name.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidName {
@@ -39,6 +49,12 @@ pub enum InvalidName {
     /// Not a disk id.
     #[error("{0:?} is not a disk id: 1 to 20 printable ASCII characters without space")]
     DiskId(String),
+    /// Not a NIC's id.
+    #[error("{0:?} is not a NIC id: 1 to 15 printable ASCII characters without space")]
+    NicId(String),
+    /// Not a NIC's address.
+    #[error("{0:?} is not the MAC address of one NIC, like 02:00:5e:00:53:01")]
+    Mac(String),
 }
 
 impl DiskId {
@@ -46,6 +62,29 @@ impl DiskId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl NicId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Mac {
+    /// The address with these bytes, if one NIC can have it: the lowest bit of the first byte would make it a group's.
+    #[must_use]
+    pub fn new(bytes: [u8; 6]) -> Option<Self> {
+        let [first, ..] = bytes;
+        (bytes != [0; 6] && first & 1 == 0).then_some(Self(bytes))
+    }
+
+    /// Its bytes, in the order in which they go over the link.
+    #[must_use]
+    pub fn bytes(self) -> [u8; 6] {
+        self.0
     }
 }
 
@@ -67,6 +106,19 @@ impl fmt::Display for PciAddress {
 impl fmt::Display for DiskId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for NicId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
     }
 }
 
@@ -99,13 +151,48 @@ impl FromStr for DiskId {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=limits::DISK_ID_BYTES).contains(&text.len());
-        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if is_id(text, limits::DISK_ID_BYTES) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidName::DiskId(text.to_owned()))
         }
     }
+}
+
+impl FromStr for NicId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_id(text, limits::NIC_ID_BYTES) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName::NicId(text.to_owned()))
+        }
+    }
+}
+
+fn is_id(text: &str, most_bytes: usize) -> bool {
+    let fits = (1..=most_bytes).contains(&text.len());
+    fits && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+impl FromStr for Mac {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_mac(text).ok_or_else(|| InvalidName::Mac(text.to_owned()))
+    }
+}
+
+fn parse_mac(text: &str) -> Option<Mac> {
+    let mut bytes = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut bytes {
+        let part = parts.next()?;
+        let whole = part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
+        *byte = u8::from_str_radix(part, 16).ok().filter(|_| whole)?;
+    }
+    parts.next().is_none().then_some(bytes).and_then(Mac::new)
 }
 
 impl TryFrom<String> for PciAddress {
@@ -133,5 +220,33 @@ impl TryFrom<String> for DiskId {
 impl From<DiskId> for String {
     fn from(id: DiskId) -> Self {
         id.0
+    }
+}
+
+impl TryFrom<String> for NicId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<NicId> for String {
+    fn from(id: NicId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> Self {
+        mac.to_string()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Disk, DiskId, Ending, Fd, PciAddress};
+use crate::{Disk, DiskId, Ending, Fd, Mac, Nic, NicId, PciAddress};
 
 /// One thing asked of a running monitor over its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,10 @@ pub enum Request {
     /// Put a disk on the bus; its descriptors come with the message. Answered by [`Reply::Added`]; the guest sees the disk
     /// after a rescan of the bus.
     AddDisk(Disk),
-    /// Take a device off the bus, after the guest has let go of it. Answered by [`Reply::Removed`] when the monitor has
+    /// Put a NIC on the bus; its taps come with the message. Answered by [`Reply::Added`]; the guest sees the NIC after a
+    /// rescan of the bus, and knows it by its MAC address.
+    AddNic(Nic),
+    /// Take a disk or a NIC off the bus, after the guest has let go of it. Answered by [`Reply::Removed`] when the monitor has
     /// closed the device's files.
     RemoveDevice {
         /// The address that [`Reply::Added`] gave.
@@ -33,7 +36,7 @@ pub enum Reply {
     Running(Running),
     /// The answer to [`Request::Status`].
     Status(Status),
-    /// The disk is on the bus.
+    /// The disk or NIC is on the bus.
     Added {
         /// Where.
         pci_address: PciAddress,
@@ -79,7 +82,34 @@ pub struct Status {
     pub processors: u8,
     /// The disks that are on the bus.
     pub disks: BTreeMap<DiskId, PciAddress>,
+    /// The NICs that are on the bus. A monitor from before there were NICs says nothing.
+    #[serde(default)]
+    pub nics: BTreeMap<NicId, NicStatus>,
     /// How often processors left the guest for the monitor, by kind.
     #[serde(default)]
     pub exits: BTreeMap<String, u64>,
+}
+
+/// A NIC that is on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicStatus {
+    /// Where.
+    pub pci_address: PciAddress,
+    /// Its address on the link.
+    pub mac: Mac,
+    /// Who moves its frames.
+    pub datapath: Datapath,
+}
+
+/// Who moves a NIC's frames between its queues and its taps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Datapath {
+    /// The host's kernel (vhost-net).
+    Vhost,
+    /// A thread of the monitor: no vhost descriptors came, or the host's kernel did not take them.
+    UserSpace,
+    /// One that only a newer monitor knows.
+    #[serde(other)]
+    Unknown,
 }

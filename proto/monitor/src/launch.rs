@@ -7,7 +7,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::DiskId;
+use crate::{DiskId, Mac, NicId};
 
 pub use check::Invalid;
 
@@ -53,6 +53,9 @@ pub struct Launch {
     /// Disks that are there from the start.
     #[serde(default)]
     pub disks: Vec<Disk>,
+    /// NICs that are there from the start.
+    #[serde(default)]
+    pub nics: Vec<Nic>,
 }
 
 /// An unprivileged user and group, used by nothing else than monitors.
@@ -129,4 +132,30 @@ pub struct Segment {
     /// Length in bytes, a multiple of
     /// [`SEGMENT_BYTES`](crate::limits::SEGMENT_BYTES) and not 0.
     pub length: u64,
+}
+
+/// A network device in front of a tap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nic {
+    /// What the launcher calls it; the guest does not see it. No two NICs of a machine share it.
+    pub id: NicId,
+    /// By which the guest knows it. No two NICs of a machine share it.
+    pub mac: Mac,
+    /// Largest packet in bytes, at least [`LEAST_MTU`](crate::limits::LEAST_MTU).
+    pub mtu: u16,
+    /// Its pairs of a receive and a transmit queue, one tap descriptor each.
+    pub queues: Vec<NicQueue>,
+}
+
+/// The host's side of one pair of queues. All pairs of a NIC have a vhost descriptor, or none has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NicQueue {
+    /// A queue of the NIC's tap: /dev/net/tun after TUNSETIFF with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR (with
+    /// IFF_MULTI_QUEUE where there are several) and TUNSETVNETHDRSZ of 12 bytes.
+    pub tap: Fd,
+    /// /dev/vhost-net, freshly opened.
+    #[serde(default)]
+    pub vhost: Option<Fd>,
 }

@@ -23,11 +23,12 @@ mod launch;
 pub mod limits;
 mod socket;
 
-pub use address::{DiskId, InvalidName, PciAddress};
-pub use control::{Reply, Request, Running, Status};
+pub use address::{DiskId, InvalidName, Mac, NicId, PciAddress};
+pub use control::{Datapath, NicStatus, Reply, Request, Running, Status};
 pub use ending::{EndReason, Ending};
 pub use launch::{
-    Console, Disk, Fd, Identity, Invalid, Launch, Lifetime, Processors, Segment, Vsock,
+    Console, Disk, Fd, Identity, Invalid, Launch, Lifetime, Nic, NicQueue, Processors, Segment,
+    Vsock,
 };
 pub use socket::{ReceiveError, Received, SendError, receive, send};
 

@@ -18,8 +18,20 @@ pub const MOST_MEMORY_BYTES: u64 = 768 << 30;
 /// Granularity of memory sizes: a page.
 pub const PAGE_BYTES: u64 = 4096;
 
-/// Most disks of one machine at a time; the bus has no more slots than these and the fixed devices need.
+/// Most disks of one machine at a time; the bus has no more slots than these, the NICs and the fixed devices need.
 pub const DISKS: usize = 24;
+
+/// Most NICs of one machine at a time. A pod has one; the others are for plugins like Multus that give it more.
+pub const NICS: usize = 4;
+
+/// Most pairs of queues of one NIC: more than processors of one pod usually have, and 18 interrupt vectors.
+pub const NIC_QUEUES: usize = 8;
+
+/// Least MTU of a NIC in bytes: what every IPv4 link carries (RFC 791), and Linux's ETH_MIN_MTU.
+pub const LEAST_MTU: u16 = 68;
+
+/// Longest id of a NIC, in bytes: as long as an interface's name on Linux (IFNAMSIZ, less the final zero).
+pub const NIC_ID_BYTES: usize = 15;
 
 /// Most extents of one disk.
 pub const DISK_SEGMENTS: usize = 200;

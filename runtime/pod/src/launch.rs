@@ -204,6 +204,7 @@ fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodEr
         guest_image: Some(plan.guest_image),
         console,
         disks: Vec::new(),
+        nics: Vec::new(),
     };
     let rest = Rest {
         note: plan.note,

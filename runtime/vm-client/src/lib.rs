@@ -24,8 +24,8 @@ pub use channel::ChannelError;
 pub use launch::LaunchError;
 pub use machine::{AttachError, Monitor, RequestError};
 pub use monitor::{
-    DiskId, EndReason, Ending, Identity, Invalid, Lifetime, PciAddress, Processors, Running,
-    Status, VERSION,
+    Datapath, DiskId, EndReason, Ending, Identity, Invalid, Lifetime, Mac, NicId, NicStatus,
+    PciAddress, Processors, Running, Status, VERSION,
 };
-pub use plan::{DiskPlan, LaunchPlan, SegmentPlan};
+pub use plan::{DiskPlan, LaunchPlan, NicPlan, NicQueuePlan, SegmentPlan};
 pub use run_folder::{CONTROL_SOCKET, SocketError, VSOCK_SOCKET};

@@ -16,7 +16,7 @@ use crate::{
     deadlines,
     keeper::{self, Command, Keeper},
     launch::{self, LaunchError},
-    plan::{DiskPlan, LaunchPlan, Parcel},
+    plan::{DiskPlan, LaunchPlan, NicPlan, Parcel},
     process::Process,
     run_folder::{self, SocketError},
 };
@@ -191,7 +191,21 @@ impl Monitor {
         }
     }
 
-    /// Takes a device off the machine's bus, after the guest has let go of it.
+    /// Puts a NIC on the machine's bus; the guest sees it after a rescan.
+    ///
+    /// # Errors
+    /// When the monitor refuses or is gone.
+    pub async fn add_nic(&self, nic: NicPlan) -> Result<PciAddress, RequestError> {
+        let mut parcel = Parcel::default();
+        let request = Request::AddNic(nic.message_part(&mut parcel));
+        drop(parcel);
+        match self.ask(request, nic.into_fds()).await? {
+            Reply::Added { pci_address } => Ok(pci_address),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Takes a disk or a NIC off the machine's bus, after the guest has let go of it.
     ///
     /// # Errors
     /// When the monitor refuses or is gone.

@@ -11,7 +11,8 @@ use std::{
 };
 
 use monitor::{
-    Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Processors, Segment, VERSION, Vsock,
+    Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Mac, Nic, NicId, NicQueue, Processors,
+    Segment, VERSION, Vsock,
 };
 
 /// The guest's vsock context id. The device is not the host's, so every guest can have the same.
@@ -44,6 +45,8 @@ pub struct LaunchPlan {
     pub console: Option<File>,
     /// Disks that are there from the start.
     pub disks: Vec<DiskPlan>,
+    /// NICs that are there from the start.
+    pub nics: Vec<NicPlan>,
 }
 
 /// A disk to give to a machine.
@@ -66,6 +69,29 @@ pub struct SegmentPlan {
     pub offset: u64,
     /// Its length.
     pub length: u64,
+}
+
+/// A NIC to give to a machine.
+#[derive(Debug)]
+pub struct NicPlan {
+    /// What it is called between us and the monitor.
+    pub id: NicId,
+    /// By which the guest knows it.
+    pub mac: Mac,
+    /// Largest packet, in bytes.
+    pub mtu: u16,
+    /// Its pairs of queues.
+    pub queues: Vec<NicQueuePlan>,
+}
+
+/// The host's side of one pair of a NIC's queues.
+#[derive(Debug)]
+pub struct NicQueuePlan {
+    /// A queue of its tap, made with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR (and IFF_MULTI_QUEUE if there are several) and a
+    /// header of 12 bytes (TUNSETVNETHDRSZ).
+    pub tap: OwnedFd,
+    /// /dev/vhost-net, opened for this pair, if the host has it.
+    pub vhost: Option<OwnedFd>,
 }
 
 /// The sockets that a monitor is given beside the plan's files.
@@ -129,6 +155,11 @@ impl LaunchPlan {
                 .iter()
                 .map(|disk| disk.message_part(&mut parcel))
                 .collect(),
+            nics: self
+                .nics
+                .iter()
+                .map(|nic| nic.message_part(&mut parcel))
+                .collect(),
         };
         (launch, parcel)
     }
@@ -148,5 +179,30 @@ impl DiskPlan {
             segments,
             read_only: self.read_only,
         }
+    }
+}
+
+impl NicPlan {
+    /// The message part for this NIC; its descriptors go into the parcel.
+    pub(crate) fn message_part<'a>(&'a self, parcel: &mut Parcel<'a>) -> Nic {
+        let queues = self.queues.iter().map(|queue| NicQueue {
+            tap: parcel.put(&queue.tap),
+            vhost: queue.vhost.as_ref().map(|vhost| parcel.put(vhost)),
+        });
+        let queues = queues.collect();
+        Nic {
+            id: self.id.clone(),
+            mac: self.mac,
+            mtu: self.mtu,
+            queues,
+        }
+    }
+
+    /// Its descriptors, in the order of the message part.
+    pub(crate) fn into_fds(self) -> Vec<OwnedFd> {
+        let pairs = self.queues.into_iter();
+        pairs
+            .flat_map(|queue| [Some(queue.tap), queue.vhost].into_iter().flatten())
+            .collect()
     }
 }

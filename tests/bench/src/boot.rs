@@ -76,6 +76,7 @@ async fn boot_ours(dist: &Dist, program: &Path) -> Result<Sample> {
         guest_image: Some(Dist::open(&dist.guest_image())?),
         console: None,
         disks: Vec::new(),
+        nics: Vec::new(),
     };
     let (monitor, _running) = Monitor::launch(plan).await?;
     let pid = monitor.pid().context("learn the monitor's process id")?;

@@ -1,10 +1,10 @@
-//! The bounds of a launch message and of a disk. Main type: [`Invalid`].
+//! The bounds of a launch message, of a disk and of a NIC. Main type: [`Invalid`].
 
 use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::{Console, Disk, DiskId, Fd, Launch, Processors, VERSION, limits};
+use crate::{Console, Disk, DiskId, Fd, Launch, Mac, Nic, NicId, Processors, VERSION, limits};
 
 /// What a message asks for that no machine can be.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -100,6 +100,56 @@ pub enum Invalid {
         /// Place of the segment in the disk.
         index: usize,
     },
+    /// More NICs than a machine can have.
+    #[error("{count} NICs: {} are possible", limits::NICS)]
+    Nics {
+        /// How many.
+        count: usize,
+    },
+    /// Two NICs that can't be told apart.
+    #[error("two NICs are called {id}")]
+    NicTwice {
+        /// Their id.
+        id: NicId,
+    },
+    /// Two NICs that the guest can't tell apart.
+    #[error("NIC {id} has the MAC address {mac}, which another one has already")]
+    MacTwice {
+        /// The second one's id.
+        id: NicId,
+        /// Their address.
+        mac: Mac,
+    },
+    /// A packet size that no link of ours has.
+    #[error(
+        "NIC {id} has an MTU of {mtu} bytes: {} is the least",
+        limits::LEAST_MTU
+    )]
+    Mtu {
+        /// Its id.
+        id: NicId,
+        /// The size.
+        mtu: u16,
+    },
+    /// A NIC of no or too many queues.
+    #[error(
+        "NIC {id} has {count} pairs of queues: 1 to {} are possible",
+        limits::NIC_QUEUES
+    )]
+    NicQueues {
+        /// Its id.
+        id: NicId,
+        /// How many.
+        count: usize,
+    },
+    /// The kernel would move some of its frames, and the monitor others.
+    #[error(
+        "NIC {id} has a vhost descriptor for some pairs of queues only: give one for each, or none"
+    )]
+    NicVhost {
+        /// Its id.
+        id: NicId,
+    },
     /// The message names a descriptor that did not come with it.
     #[error("the message names descriptor {slot}, and {count} came with it")]
     FdMissing {
@@ -143,6 +193,7 @@ impl Launch {
                 });
             }
         }
+        check_nics(&self.nics)?;
         check_fds(&self.fds(), fds)
     }
 
@@ -158,6 +209,7 @@ impl Launch {
             named.push(fd);
         }
         named.extend(self.disks.iter().flat_map(Disk::fds));
+        named.extend(self.nics.iter().flat_map(Nic::fds));
         named
     }
 }
@@ -176,6 +228,22 @@ impl Disk {
     fn fds(&self) -> Vec<Fd> {
         let distinct: BTreeSet<Fd> = self.segments.iter().map(|segment| segment.fd).collect();
         distinct.into_iter().collect()
+    }
+}
+
+impl Nic {
+    /// Checks the bounds of a NIC whose request came with `fds` descriptors.
+    ///
+    /// # Errors
+    /// The first thing found that no NIC can be.
+    pub fn check(&self, fds: usize) -> Result<(), Invalid> {
+        check_nic(self)?;
+        check_fds(&self.fds().collect::<Vec<_>>(), fds)
+    }
+
+    fn fds(&self) -> impl Iterator<Item = Fd> {
+        let pairs = self.queues.iter();
+        pairs.flat_map(|queue| [Some(queue.tap), queue.vhost].into_iter().flatten())
     }
 }
 
@@ -244,6 +312,43 @@ fn check_segments(disk: &Disk) -> Result<(), Invalid> {
                 });
             }
         }
+    }
+    Ok(())
+}
+
+fn check_nics(nics: &[Nic]) -> Result<(), Invalid> {
+    if nics.len() > limits::NICS {
+        return Err(Invalid::Nics { count: nics.len() });
+    }
+    let (mut ids, mut macs) = (BTreeSet::new(), BTreeSet::new());
+    for nic in nics {
+        check_nic(nic)?;
+        let (id, mac) = (nic.id.clone(), nic.mac);
+        if !ids.insert(&nic.id) {
+            return Err(Invalid::NicTwice { id });
+        }
+        if !macs.insert(mac) {
+            return Err(Invalid::MacTwice { id, mac });
+        }
+    }
+    Ok(())
+}
+
+fn check_nic(nic: &Nic) -> Result<(), Invalid> {
+    let id = || nic.id.clone();
+    let count = nic.queues.len();
+    if !(1..=limits::NIC_QUEUES).contains(&count) {
+        return Err(Invalid::NicQueues { id: id(), count });
+    }
+    if nic.mtu < limits::LEAST_MTU {
+        return Err(Invalid::Mtu {
+            id: id(),
+            mtu: nic.mtu,
+        });
+    }
+    let with_vhost = nic.queues.iter().filter(|queue| queue.vhost.is_some());
+    if ![0, count].contains(&with_vhost.count()) {
+        return Err(Invalid::NicVhost { id: id() });
     }
     Ok(())
 }

@@ -39,6 +39,20 @@ fn launch() -> Launch {
         },
         console: Console::Log(Fd(5)),
         disks: vec![disk("image", 6, 0, 4096)],
+        nics: Vec::new(),
+    }
+}
+
+fn nic(id: &str, mac: &str, queues: &[(u8, Option<u8>)]) -> Nic {
+    let queue = |(tap, vhost): &(u8, Option<u8>)| NicQueue {
+        tap: Fd(*tap),
+        vhost: vhost.map(Fd),
+    };
+    Nic {
+        id: id.parse().unwrap(),
+        mac: mac.parse().unwrap(),
+        mtu: 1500,
+        queues: queues.iter().map(queue).collect(),
     }
 }
 
@@ -50,8 +64,21 @@ fn check(change: impl FnOnce(&mut Launch), fds: usize, expect: &Result<(), Inval
 
 #[test]
 fn launch_message_survives_its_json() {
-    let json = serde_json::to_string(&launch()).unwrap();
-    assert_eq!(serde_json::from_str::<Launch>(&json).unwrap(), launch());
+    let mut launch = launch();
+    launch.nics = vec![nic(
+        "eth0",
+        "02:00:5e:00:53:01",
+        &[(7, Some(8)), (9, Some(10))],
+    )];
+    let json = serde_json::to_string(&launch).unwrap();
+    assert_eq!(serde_json::from_str::<Launch>(&json).unwrap(), launch);
+}
+
+#[test]
+fn launch_message_that_says_nothing_of_nics_has_none() {
+    let mut value = serde_json::to_value(launch()).unwrap();
+    value.as_object_mut().unwrap().remove("nics").unwrap();
+    assert_eq!(serde_json::from_value::<Launch>(value).unwrap(), launch());
 }
 
 #[test]
@@ -125,6 +152,67 @@ fn launch_whose_descriptors_do_not_match_is_refused() {
         |launch| launch.kernel = Fd(0),
         7,
         &Err(Invalid::FdTwice { slot: 0 }),
+    );
+}
+
+const MAC: &str = "02:00:5e:00:53:01";
+
+fn check_nic(nic: &Nic, fds: usize, expect: &Result<(), Invalid>) {
+    assert_eq!(&nic.check(fds), expect);
+}
+
+#[test]
+fn nic_out_of_bounds_is_refused() {
+    let id: NicId = "eth0".parse().unwrap();
+    check_nic(&nic("eth0", MAC, &[(0, None)]), 1, &Ok(()));
+    check_nic(&nic("eth0", MAC, &[(0, Some(1)), (2, Some(3))]), 4, &Ok(()));
+    let count = |count| {
+        Err(Invalid::NicQueues {
+            id: id.clone(),
+            count,
+        })
+    };
+    check_nic(&nic("eth0", MAC, &[]), 0, &count(0));
+    let nine: Vec<_> = (0..9).map(|place| (place, None)).collect();
+    check_nic(&nic("eth0", MAC, &nine), 9, &count(9));
+    let some = nic("eth0", MAC, &[(0, Some(1)), (2, None)]);
+    check_nic(&some, 3, &Err(Invalid::NicVhost { id: id.clone() }));
+    let small = Nic {
+        mtu: 67,
+        ..nic("eth0", MAC, &[(0, None)])
+    };
+    check_nic(&small, 1, &Err(Invalid::Mtu { id, mtu: 67 }));
+    let twice = nic("eth0", MAC, &[(0, Some(0))]);
+    check_nic(&twice, 1, &Err(Invalid::FdTwice { slot: 0 }));
+    let unused = nic("eth0", MAC, &[(0, None)]);
+    check_nic(&unused, 2, &Err(Invalid::FdUnused { slot: 1 }));
+}
+
+#[test]
+fn launch_with_nics_that_can_not_be_told_apart_is_refused() {
+    let other = "02:00:5e:00:53:02";
+    let nics = |second| vec![nic("eth0", MAC, &[(7, None)]), second];
+    check(
+        |launch| launch.nics = nics(nic("net1", other, &[(8, None)])),
+        9,
+        &Ok(()),
+    );
+    let id = "eth0".parse().unwrap();
+    check(
+        |launch| launch.nics = nics(nic("eth0", other, &[(8, None)])),
+        9,
+        &Err(Invalid::NicTwice { id }),
+    );
+    let (id, mac) = ("net1".parse().unwrap(), MAC.parse().unwrap());
+    check(
+        |launch| launch.nics = nics(nic("net1", MAC, &[(8, None)])),
+        9,
+        &Err(Invalid::MacTwice { id, mac }),
+    );
+    check(
+        |launch| launch.nics = (0..5).map(|_| nic("eth0", MAC, &[(7, None)])).collect(),
+        9,
+        &Err(Invalid::Nics { count: 5 }),
     );
 }
 

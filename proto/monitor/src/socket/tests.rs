@@ -59,6 +59,15 @@ fn requests_survive_the_socket() {
         segments,
         read_only: false,
     }));
+    check_request(&Request::AddNic(crate::Nic {
+        id: "eth0".parse().unwrap(),
+        mac: "02:00:5e:00:53:01".parse().unwrap(),
+        mtu: 9000,
+        queues: vec![crate::NicQueue {
+            tap: crate::Fd(0),
+            vhost: Some(crate::Fd(1)),
+        }],
+    }));
     check_request(&Request::RemoveDevice {
         pci_address: "0000:00:04.0".parse().unwrap(),
     });
@@ -144,6 +153,25 @@ fn reply_of_a_newer_monitor_is_read_as_far_as_known() {
     };
     let json = r#"{"reply":"ended","reason":"overheated","text":"hot"}"#;
     check_reads_as(json, Some(Reply::Ended(ending)));
+    let status = r#"{"reply":"status","version":1,"name":"a","pidfd":0,"uptime_us":1,"memory_bytes":4096,"processors":1,
+        "disks":{},"nics":{"eth0":{"pci_address":"0000:00:03.0","mac":"02:00:5e:00:53:01","datapath":"telepathy"}}}"#;
+    let nic = crate::NicStatus {
+        pci_address: "0000:00:03.0".parse().unwrap(),
+        mac: "02:00:5e:00:53:01".parse().unwrap(),
+        datapath: crate::Datapath::Unknown,
+    };
+    let status_read = crate::Status {
+        version: 1,
+        name: "a".to_owned(),
+        pidfd: crate::Fd(0),
+        uptime_us: 1,
+        memory_bytes: 4096,
+        processors: 1,
+        disks: std::collections::BTreeMap::new(),
+        nics: [("eth0".parse().unwrap(), nic)].into(),
+        exits: std::collections::BTreeMap::new(),
+    };
+    check_reads_as(status, Some(Reply::Status(status_read)));
     check_reads_as(r#"{"reply":"migrated"}"#, None);
     check_reads_as("garbage", None);
 }

@@ -1,6 +1,22 @@
 //! Tests of the message that a plan becomes.
 
+use std::os::fd::AsRawFd;
+
 use super::*;
+
+fn nic(pairs: usize, vhost: bool) -> NicPlan {
+    let file = || OwnedFd::from(tempfile::tempfile().unwrap());
+    let queue = || NicQueuePlan {
+        tap: file(),
+        vhost: vhost.then(file),
+    };
+    NicPlan {
+        id: format!("net{pairs}").parse().unwrap(),
+        mac: Mac::new([2, 0, 0, 0, 0, u8::try_from(pairs).unwrap()]).unwrap(),
+        mtu: 1500,
+        queues: (0..pairs).map(|_| queue()).collect(),
+    }
+}
 
 fn plan() -> LaunchPlan {
     let file = || tempfile::tempfile().unwrap();
@@ -26,6 +42,7 @@ fn plan() -> LaunchPlan {
             segments: vec![segment(0), segment(4096)],
             read_only: true,
         }],
+        nics: vec![nic(1, false), nic(2, true)],
     }
 }
 
@@ -45,8 +62,23 @@ fn check(change: impl FnOnce(&mut LaunchPlan), fds: usize) {
 
 #[test]
 fn plan_becomes_a_message_that_names_every_descriptor_once() {
-    check(|_| (), 8);
-    check(|plan| plan.guest_image = None, 7);
-    check(|plan| plan.console = None, 7);
-    check(|plan| plan.disks.clear(), 6);
+    check(|_| (), 13);
+    check(|plan| plan.guest_image = None, 12);
+    check(|plan| plan.console = None, 12);
+    check(|plan| plan.disks.clear(), 11);
+    check(|plan| plan.nics.clear(), 8);
+}
+
+#[test]
+fn nic_s_descriptors_go_in_the_order_of_its_message() {
+    let nic = nic(2, true);
+    let mut parcel = Parcel::default();
+    let message = nic.message_part(&mut parcel);
+    let named: Vec<_> = parcel.fds().iter().map(|fd| fd.as_raw_fd()).collect();
+    drop(parcel);
+    let places = message.queues.iter().map(|queue| (queue.tap, queue.vhost));
+    let expect = [(Fd(0), Some(Fd(1))), (Fd(2), Some(Fd(3)))];
+    assert_eq!(places.collect::<Vec<_>>(), expect);
+    let fds: Vec<_> = nic.into_fds().iter().map(AsRawFd::as_raw_fd).collect();
+    assert_eq!(fds, named);
 }

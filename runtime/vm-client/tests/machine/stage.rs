@@ -72,6 +72,7 @@ impl Scene {
             guest_image: None,
             console: None,
             disks: Vec::new(),
+            nics: Vec::new(),
         }
     }
 

@@ -24,6 +24,7 @@ fn check(console: Console, added: &str, expect: &str) {
         },
         console,
         disks: Vec::new(),
+        nics: Vec::new(),
     };
     assert_eq!(compose(&launch), expect);
 }
