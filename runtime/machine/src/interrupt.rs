@@ -9,6 +9,10 @@
 //! off ──► masked ◄──────► masked and pending ──unmask──► on, and rings
 //!            └──unmask──► on ◄── trigger: rings at once
 //! ```
+//!
+//! What works inside the kernel (vhost) triggers by a [`Wire`], which the mask cuts.
+
+mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +31,8 @@ use thiserror::Error;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::kvm::Vm;
+pub use wire::Wire;
+use wire::Wires;
 
 /// Pins of KVM's I/O APIC; the interrupt numbers below are theirs.
 const IO_APIC_PINS: u32 = 24;
@@ -105,6 +111,7 @@ impl Interrupts {
             number,
             eventfd,
             state: AtomicU8::new(OFF),
+            wires: Wires::default(),
         }))
     }
 
@@ -235,6 +242,7 @@ pub struct MsiVector {
     number: u32,
     eventfd: EventFd,
     state: AtomicU8,
+    wires: Wires,
 }
 
 impl MsiVector {
@@ -248,16 +256,28 @@ impl MsiVector {
         }
     }
 
-    /// A trigger came while the vector was masked.
+    /// A trigger came while the vector was masked, through a wire or otherwise.
     #[must_use]
     pub fn pending(&self) -> bool {
+        if self.state.load(Ordering::Acquire) == MASKED && self.wires.take() {
+            self.trigger();
+        }
         self.state.load(Ordering::Acquire) == PENDING
     }
 
-    /// For what triggers from inside the kernel (vhost, VFIO). It does not see the mask.
-    #[must_use]
-    pub fn eventfd(&self) -> &EventFd {
-        &self.eventfd
+    /// Lets what is written to the wire interrupt as [`MsiVector::trigger`] does. Only for those who steer the vector too: it
+    /// must not be masked or unmasked meanwhile.
+    ///
+    /// # Errors
+    /// When KVM does not take it.
+    pub fn join(&self, wire: &Arc<Wire>) -> Result<(), InterruptError> {
+        let now = self.state.load(Ordering::Acquire) == ON;
+        self.wires.join(self.place(), wire, now)
+    }
+
+    /// Undoes [`MsiVector::join`].
+    pub fn part(&self, wire: &Arc<Wire>) {
+        self.wires.part(self.place(), wire);
     }
 
     /// Says what a trigger sends. Reaches KVM with [`Interrupts::commit`].
@@ -265,10 +285,11 @@ impl MsiVector {
         self.interrupts.routes().set(self.number, Some(message));
     }
 
-    pub(crate) fn unmask(&self) {
+    pub(crate) fn unmask(&self) -> Result<(), InterruptError> {
         if self.state.swap(ON, Ordering::AcqRel) == PENDING {
             self.ring();
         }
+        self.wires.bind(self.place())
     }
 
     pub(crate) fn mask(&self) {
@@ -278,10 +299,16 @@ impl MsiVector {
         self.state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, change)
             .ok();
+        self.wires.unbind(self.place());
     }
 
     pub(crate) fn turn_off(&self) {
         self.state.store(OFF, Ordering::Release);
+        self.wires.unbind(self.place());
+    }
+
+    fn place(&self) -> (&Vm, u32) {
+        (&self.interrupts.shared.vm, self.number)
     }
 
     fn ring(&self) {
@@ -292,6 +319,7 @@ impl MsiVector {
 
 impl Drop for MsiVector {
     fn drop(&mut self) {
+        self.wires.unbind(self.place());
         let interrupts = &self.interrupts;
         // KVM refuses only what it does not know, and then there is nothing to give back.
         interrupts

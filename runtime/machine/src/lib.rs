@@ -17,6 +17,9 @@ pub mod pci;
 pub mod doorbell;
 pub mod interrupt;
 
+pub mod tap;
+pub mod vhost;
+
 pub mod generation;
 
 pub mod acpi;

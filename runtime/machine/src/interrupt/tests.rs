@@ -1,11 +1,14 @@
 //! Vectors, their states, and KVM's routing table.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kvm_bindings::{KVM_IRQCHIP_IOAPIC, kvm_ioapic_state, kvm_irqchip};
 use kvm_ioctls::VcpuFd;
 
-use super::{InterruptError, Interrupts, MsiMessage, MsiVector};
+use super::{InterruptError, Interrupts, MsiMessage, MsiVector, Wire};
 use crate::{
     kvm::{Vm, tests::vm_or_skip},
     memory::IO_APIC,
@@ -45,7 +48,7 @@ fn vector_triggered_while_masked_rings_when_unmasked() {
     vector.trigger();
     vector.mask();
     assert!(!rings(vector) && vector.pending());
-    vector.unmask();
+    vector.unmask().unwrap();
     assert!(rings(vector) && !vector.pending());
     vector.trigger();
     assert!(rings(vector));
@@ -139,7 +142,7 @@ fn vector_triggered_arrives_in_the_local_apic() {
     let vector = interrupts.allocate().unwrap();
     vector.route(MESSAGE);
     interrupts.commit().unwrap();
-    vector.unmask();
+    vector.unmask().unwrap();
     vector.trigger();
     assert!(arrives(&processor, 0x41));
 }
@@ -178,4 +181,72 @@ fn line_triggered_arrives_through_the_io_apic() {
     steer_pin(&vm, 17, 0x45);
     second.trigger();
     assert!(arrives(&processor, 0x45), "by ours");
+}
+
+/// What the kernel does with a wire.
+fn write(wire: &Wire) {
+    rustix::io::write(wire, &1_u64.to_ne_bytes()).unwrap();
+}
+
+#[test]
+fn wire_written_while_its_vector_is_masked_is_pending_until_unmasked() {
+    let name = "wire_written_while_its_vector_is_masked_is_pending_until_unmasked";
+    let Some((vm, _ram)) = vm_or_skip(name) else {
+        return;
+    };
+    let processor = listening_processor(&vm);
+    let interrupts = Interrupts::new(&vm);
+    let vector = interrupts.allocate().unwrap();
+    vector.route(MESSAGE);
+    interrupts.commit().unwrap();
+    let wire = Arc::new(Wire::new().unwrap());
+    vector.mask();
+    vector.join(&wire).unwrap();
+    assert!(!vector.pending());
+    write(&wire);
+    assert!(
+        vector.pending() && vector.pending(),
+        "told as often as asked"
+    );
+    vector.unmask().unwrap();
+    assert!(arrives(&processor, 0x41), "by what was pending");
+    assert!(!vector.pending());
+
+    // Another message, so that it can be told apart from the first.
+    vector.mask();
+    let second = MsiMessage {
+        data: 0x42,
+        ..MESSAGE
+    };
+    vector.route(second);
+    interrupts.commit().unwrap();
+    write(&wire);
+    vector.unmask().unwrap();
+    assert!(
+        arrives(&processor, 0x42),
+        "by what KVM found in the eventfd"
+    );
+}
+
+#[test]
+fn wire_joined_to_another_vector_rings_that() {
+    let Some((vm, _ram)) = vm_or_skip("wire_joined_to_another_vector_rings_that") else {
+        return;
+    };
+    let processor = listening_processor(&vm);
+    let interrupts = Interrupts::new(&vm);
+    let wire = Arc::new(Wire::new().unwrap());
+    for data in [0x41, 0x42] {
+        let vector = interrupts.allocate().unwrap();
+        vector.route(MsiMessage { data, ..MESSAGE });
+        interrupts.commit().unwrap();
+        vector.unmask().unwrap();
+        vector.join(&wire).unwrap();
+        write(&wire);
+        assert!(arrives(&processor, usize::try_from(data).unwrap()));
+        vector.part(&wire);
+    }
+    // Nobody takes it now.
+    write(&wire);
+    assert_eq!(rustix::io::read(&*wire, &mut [0; 8]), Ok(8));
 }

@@ -180,8 +180,7 @@ impl Msix {
             unmasked.iter().for_each(|entry| entry.vector.mask());
             return Err(error);
         }
-        unmasked.iter().for_each(|entry| entry.vector.unmask());
-        Ok(())
+        unmasked.iter().try_for_each(|entry| entry.vector.unmask())
     }
 }
 
