@@ -3,6 +3,7 @@
 
 use std::{error::Error, fmt::Debug, io, os::fd::BorrowedFd, sync::Arc};
 
+use machine::interrupt::Wire;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::{device::DeviceId, queue::Broken};
@@ -109,4 +110,16 @@ pub struct Notifier(pub Arc<dyn Interrupt>);
 pub trait Interrupt: Send + Sync + Debug {
     /// Rings. With the vector masked it becomes pending, as PCI 3.0, section 6.8.2.4 wants.
     fn trigger(&self);
+
+    /// Lets what the kernel writes to the wire ring as well, wherever the driver steers and masks it. One wire at a time; a reset of
+    /// the device takes it away again. Only while the device is being activated.
+    ///
+    /// # Errors
+    /// When the host refuses. What is no machine's interrupt (in tests) knows no wires.
+    fn join(&self, _wire: &Arc<Wire>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Undoes [`Interrupt::join`].
+    fn part(&self, _wire: &Arc<Wire>) {}
 }

@@ -11,6 +11,8 @@ use crate::backend::{Backend, Kick, Notifier};
 /// Virtio device ids (virtio 1.3, section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeviceId {
+    /// Section 5.1.
+    Network,
     /// Section 5.2.
     Block,
     /// Section 5.4.
@@ -23,6 +25,7 @@ impl DeviceId {
     /// As the specification numbers it.
     pub fn number(self) -> u16 {
         match self {
+            Self::Network => 1,
             Self::Block => 2,
             Self::Entropy => 4,
             Self::Socket => 19,

@@ -8,6 +8,7 @@
 pub mod buffers;
 pub mod chain;
 mod doorbell;
+pub mod stock;
 pub mod transfer;
 
 #[cfg(test)]
@@ -19,7 +20,7 @@ use machine::memory::GuestRam;
 use thiserror::Error;
 use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Error as QueueError, Queue, QueueOwnedT, QueueT};
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Address, Bytes, GuestAddress};
 
 use crate::{
     backend::{BackendError, Kick, Notifier},
@@ -34,8 +35,17 @@ pub struct Ring {
     memory: GuestRam,
     queue: Queue,
     notifier: Notifier,
-    /// Entries given back since the driver was last told or found uninterested.
-    added: bool,
+    /// The used index when the driver was last told or found uninterested.
+    told: u16,
+}
+
+/// A request given back: what names it, and how many bytes were written from the start of its writable part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// From [`Chain::head`].
+    pub head: u16,
+    /// Bytes written.
+    pub written: u32,
 }
 
 /// How a driver broke the ring protocol. Section numbers are of virtio 1.3.
@@ -65,6 +75,9 @@ pub enum Broken {
     /// The queue was never enabled, or its rings lie at address 0.
     #[error("the queue is not set up")]
     NotReady,
+    /// What the host's kernel says of a queue that it works on; it does not say more.
+    #[error("the host's kernel (vhost) can't work with the ring")]
+    Vhost,
 }
 
 impl Ring {
@@ -83,9 +96,9 @@ impl Ring {
         Self {
             number,
             memory,
+            told: queue.next_used(),
             queue,
             notifier,
-            added: false,
         }
     }
 
@@ -133,9 +146,31 @@ impl Ring {
     /// When `head` is no descriptor of this queue, or the ring is not in guest memory.
     pub fn push(&mut self, head: u16, written: u32) -> Result<(), BackendError> {
         let pushed = self.queue.add_used(&self.memory, head, written);
-        pushed.map_err(|error| self.broken(Broken::from(&error)))?;
-        self.added = true;
-        Ok(())
+        pushed.map_err(|error| self.broken(Broken::from(&error)))
+    }
+
+    /// The same for several requests that hold one answer: the driver sees all of them or none (for a network device, 5.1.6.4).
+    ///
+    /// # Errors
+    /// As for [`Ring::push`].
+    pub fn push_together(&mut self, used: &[Used]) -> Result<(), BackendError> {
+        let Some((last, others)) = used.split_last() else {
+            return Ok(());
+        };
+        let first = self.queue.next_used();
+        let mut index = first;
+        for other in others {
+            self.write_used(index, *other)
+                .map_err(|broken| self.broken(broken))?;
+            index = index.wrapping_add(1);
+        }
+        // The last one brings the index of all.
+        self.queue.set_next_used(index);
+        let pushed = self.push(last.head, last.written);
+        if pushed.is_err() {
+            self.queue.set_next_used(first);
+        }
+        pushed
     }
 
     /// Interrupts the driver if something was given back and the driver wants to know (2.7.7: `used_event`, or the flag
@@ -144,14 +179,12 @@ impl Ring {
     /// # Errors
     /// When the ring is not in guest memory.
     pub fn signal(&mut self) -> Result<(), BackendError> {
-        if !self.added {
+        let told = std::mem::replace(&mut self.told, self.queue.next_used());
+        if self.told == told {
             return Ok(());
         }
-        self.added = false;
-        if self
-            .wants_interrupt()
-            .map_err(|broken| self.broken(broken))?
-        {
+        let wanted = self.wants_interrupt(told);
+        if wanted.map_err(|broken| self.broken(broken))? {
             self.notifier.0.trigger();
         }
         Ok(())
@@ -199,19 +232,46 @@ impl Ring {
         Ok(true)
     }
 
-    fn wants_interrupt(&mut self) -> Result<bool, Broken> {
-        if self.queue.event_idx_enabled() {
-            let needs = self.queue.needs_notification(&self.memory);
-            return needs.map_err(|error| Broken::from(&error));
-        }
+    /// Does the driver want to hear of what was given back since the used index was `told`?
+    fn wants_interrupt(&self, told: u16) -> Result<bool, Broken> {
         // The entries must be out before we look at what the driver wants of us (2.7.7.2).
         std::sync::atomic::fence(Ordering::SeqCst);
-        let address = GuestAddress(self.queue.avail_ring());
-        let flags: u16 = self
+        if self.queue.event_idx_enabled() {
+            // Behind the entries of the available ring (2.7.6). Not virtio-queue's needs_notification: it does not count what
+            // `push_together` adds.
+            let used_event = self.available(4 + u64::from(self.queue.size()) * 2)?;
+            let added = self.queue.next_used().wrapping_sub(told);
+            let since_wanted = self.queue.next_used().wrapping_sub(used_event);
+            // The wanted entry is among the added ones: the comparison of 2.7.7.2, free of wrapping.
+            return Ok(since_wanted.wrapping_sub(1) < added);
+        }
+        Ok(u32::from(self.available(0)?) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+    }
+
+    /// A field of the available ring.
+    fn available(&self, offset: u64) -> Result<u16, Broken> {
+        let address = GuestAddress(self.queue.avail_ring()).checked_add(offset);
+        let field = self
             .memory
-            .load(address, Ordering::Relaxed)
-            .map_err(|_outside| Broken::Memory)?;
-        Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+            .load(address.ok_or(Broken::Memory)?, Ordering::Relaxed);
+        field.map(u16::from_le).map_err(|_outside| Broken::Memory)
+    }
+
+    /// Writes the entry of this index without saying that it is there.
+    fn write_used(&self, index: u16, used: Used) -> Result<(), Broken> {
+        let size = self.queue.size();
+        if used.head >= size {
+            return Err(Broken::DescriptorIndex);
+        }
+        // Two fields in front of entries of eight bytes (2.7.8).
+        let offset = 4 + u64::from(index % size) * 8;
+        let address = GuestAddress(self.queue.used_ring()).checked_add(offset);
+        // The head, then the length, both of 32 bits.
+        let entry = u64::from(used.written) << 32 | u64::from(used.head);
+        let written = self
+            .memory
+            .write_obj(entry.to_le(), address.ok_or(Broken::Memory)?);
+        written.map_err(|_outside| Broken::Memory)
     }
 }
 

@@ -16,11 +16,11 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use machine::{
     doorbell::{Doorbell, DoorbellError},
-    interrupt::{Interrupts, MsiVector},
+    interrupt::{Interrupts, MsiVector, Wire},
     kvm::Vm,
     memory::GuestRam,
     pci::{
@@ -115,12 +115,12 @@ enum StartError {
     Doorbell {
         queue: usize,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("activate the device")]
     Activate(#[from] ActivateError),
     #[error("find a thread for the device's work")]
-    Stage(#[source] std::io::Error),
+    Stage(#[source] io::Error),
 }
 
 impl VirtioPci {
@@ -213,7 +213,9 @@ impl VirtioPci {
             Effect::Start => self.start(),
             Effect::ConfigVector(vector) => wires.signals.choose_for_config(vector),
             Effect::QueueVector { queue, vector } => {
-                wires.signals.choose_for_queue(queue, vector);
+                if wires.signals.choose_for_queue(queue, vector).is_err() {
+                    wires.failure.set();
+                }
             }
         }
     }
@@ -408,12 +410,22 @@ impl Interrupt for Vector {
     fn trigger(&self) {
         self.0.trigger();
     }
+
+    fn join(&self, wire: &Arc<Wire>) -> io::Result<()> {
+        self.0.join(wire).map_err(io::Error::other)
+    }
+
+    fn part(&self, wire: &Arc<Wire>) {
+        self.0.part(wire);
+    }
 }
 
 fn identity(id: DeviceId) -> Identity {
     let class = match id {
         // Mass storage, other.
         DeviceId::Block => [0x01, 0x80, 0],
+        // Network, Ethernet.
+        DeviceId::Network => [0x02, 0, 0],
         // Nothing that there is a class for.
         DeviceId::Entropy => [0xff, 0, 0],
         // Communication, other.

@@ -21,7 +21,7 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, VolatileSlice};
 use super::Broken;
 
 /// How many pieces one system call takes (IOV_MAX of linux/uio.h).
-const MOST_PIECES_PER_CALL: usize = 1024;
+pub(super) const MOST_PIECES_PER_CALL: usize = 1024;
 
 /// Pieces of guest memory in order.
 pub struct Buffers {
@@ -130,15 +130,47 @@ impl Buffers {
             });
         }
         let mut at = 0_usize;
-        Ok(self.pieces.iter().filter_map(move |piece| {
+        let parts = self.pieces.iter().map_while(move |piece| {
             let (from, to) = (at.max(start), (at + piece.iov_len).min(end));
             let skip = from.saturating_sub(at);
+            let inside = at < end;
             at += piece.iov_len;
-            (from < to).then(|| iovec {
+            let part = (from < to).then(|| iovec {
                 iov_base: piece.iov_base.wrapping_byte_add(skip),
                 iov_len: to - from,
-            })
-        }))
+            });
+            inside.then_some(part)
+        });
+        Ok(parts.flatten())
+    }
+
+    /// How many pieces there are.
+    pub(super) fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Adds the pieces of another list over the same memory.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.pieces.extend_from_slice(&other.pieces);
+        self.length += other.length;
+    }
+
+    /// Takes pieces away from the front, with all their bytes.
+    pub(super) fn remove_front(&mut self, pieces: usize) {
+        for piece in self.pieces.drain(..pieces) {
+            self.length -= piece.iov_len;
+        }
+    }
+
+    /// Calls with all pieces and one more behind them, which is this process's own.
+    pub(super) fn with_own<T>(&mut self, own: &mut [u8], call: impl FnOnce(&[iovec]) -> T) -> T {
+        self.pieces.push(iovec {
+            iov_base: own.as_mut_ptr().cast(),
+            iov_len: own.len(),
+        });
+        let result = call(&self.pieces);
+        self.pieces.pop();
+        result
     }
 }
 

@@ -135,3 +135,43 @@ fn ring_given_back_what_is_no_descriptor_is_broken() {
     let (mut ring, _interrupts) = ring(&driver, &memory, true);
     assert!(ring.push(8, 0).is_err());
 }
+
+#[test]
+fn requests_pushed_together_are_seen_together_and_interrupt_once() {
+    let memory = memory();
+    let mut driver = DriverRing::new(&memory, 0x1_0000, 4);
+    let (mut ring, interrupts) = ring(&driver, &memory, true);
+    let mut chain = ring.chain();
+    // Three at a time through four entries: they wrap. The driver wants to hear of one in the middle.
+    for turn in 0..5_u16 {
+        driver.set_used_event(turn * 3 + 1);
+        let mut used = Vec::new();
+        for written in 0..3 {
+            driver.request(&[into(0x2_0000, 4)]);
+            assert!(ring.pop(&mut chain).expect("the ring is sound"));
+            let head = chain.head();
+            used.push(Used { head, written });
+        }
+        ring.push_together(&used).expect("the ring is sound");
+        ring.signal().expect("the ring is sound");
+        assert_eq!(interrupts.count(), u32::from(turn) + 1);
+        for expect in used {
+            let seen = driver.take_used();
+            assert_eq!(seen, Some((u32::from(expect.head), expect.written)));
+        }
+        assert_eq!(driver.take_used(), None);
+    }
+}
+
+#[test]
+fn requests_pushed_together_with_what_is_no_descriptor_are_not_seen() {
+    let memory = memory();
+    let mut driver = DriverRing::new(&memory, 0x1_0000, 8);
+    let (mut ring, _interrupts) = ring(&driver, &memory, true);
+    for heads in [[0, 8], [8, 0]] {
+        let used = heads.map(|head| Used { head, written: 1 });
+        ring.push_together(&used).expect_err("eight of eight");
+        assert_eq!(driver.take_used(), None);
+    }
+    ring.push_together(&[]).expect("nothing is fine");
+}

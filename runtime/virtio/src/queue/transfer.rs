@@ -1,10 +1,10 @@
-//! Moves bytes between a request's buffers and this process, files, sockets and the kernel's random numbers. Main types:
+//! Moves bytes between a request's buffers and this process, files, sockets, taps and the kernel's random numbers. Main types:
 //! [`Readable`] and [`Writable`], the two directions of a [`Chain`](super::chain::Chain). Below: [`buffers`](super::buffers).
 //!
 //! System calls get guest memory directly. Nothing here allocates once the lists have grown to the queue's size.
 #![expect(
     unsafe_code,
-    reason = "the kernel reads and writes guest memory for us: preadv(2), pwritev(2), recvmsg(2), sendmsg(2), getrandom(2)"
+    reason = "the kernel reads and writes guest memory for us: preadv(2), pwritev(2), writev(2), recvmsg(2), sendmsg(2), getrandom(2)"
 )]
 
 #[cfg(test)]
@@ -69,6 +69,24 @@ impl Readable {
             let written = unsafe { libc::pwritev(file.as_raw_fd(), start, count, offset) };
             moved(written)
         })
+    }
+
+    /// Writes everything to a tap as one frame, with a header in front.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the tap is full; else when the kernel does not take the frame.
+    pub fn write_frame(&mut self, tap: BorrowedFd<'_>) -> io::Result<()> {
+        let pieces = self.0.window(0..self.0.len()).map_err(past_end)?;
+        let (start, count) = (pieces.as_ptr(), piece_count(pieces)?);
+        let written = uninterrupted(|| {
+            // SAFETY: (1) `start` and `count` are of one live slice of pieces; (2) each piece lies in guest memory that
+            // outlives the call; (3) the kernel only reads it.
+            moved(unsafe { libc::writev(tap.as_raw_fd(), start, count) })
+        })?;
+        if written < self.0.len() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(())
     }
 
     /// Sends a range, as much as the socket takes without waiting.
@@ -197,16 +215,16 @@ fn message(pieces: &[iovec]) -> msghdr {
     message
 }
 
-fn piece_count(pieces: &[iovec]) -> io::Result<c_int> {
+pub(super) fn piece_count(pieces: &[iovec]) -> io::Result<c_int> {
     c_int::try_from(pieces.len()).map_err(io::Error::other)
 }
 
 /// What a system call returned, as a count or the thread's last error.
-fn moved(returned: isize) -> io::Result<usize> {
+pub(super) fn moved(returned: isize) -> io::Result<usize> {
     usize::try_from(returned).map_err(|_negative| io::Error::last_os_error())
 }
 
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+pub(super) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -215,6 +233,6 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
     }
 }
 
-fn past_end(error: PastEnd) -> io::Error {
+pub(super) fn past_end(error: PastEnd) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }

@@ -4,10 +4,15 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, AtomicU16, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, AtomicU16, Ordering},
+    },
 };
+
+use machine::interrupt::Wire;
 
 use crate::backend::{Interrupt, Notifier};
 
@@ -41,6 +46,8 @@ struct Signal {
     vectors: Arc<[Arc<dyn Interrupt>]>,
     chosen: AtomicU16,
     shown: Arc<Shown>,
+    /// What the kernel rings it by. A driver steers it under the board's lock; a backend that fails lets go of it on its own thread.
+    wire: Mutex<Option<Arc<Wire>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +67,7 @@ impl Signals {
                 vectors: Arc::clone(&vectors),
                 chosen: AtomicU16::new(NO_VECTOR),
                 shown: Arc::clone(&shown),
+                wire: Mutex::default(),
             })
         };
         let config = signal(Source::Config);
@@ -86,10 +94,10 @@ impl Signals {
         self.config.chosen.store(vector, Ordering::Release);
     }
 
-    pub(super) fn choose_for_queue(&self, index: usize, vector: u16) {
-        if let Some(signal) = self.queues.get(index) {
-            signal.chosen.store(vector, Ordering::Release);
-        }
+    /// Fails when the queue has a wire that the vector does not take.
+    pub(super) fn choose_for_queue(&self, index: usize, vector: u16) -> io::Result<()> {
+        let signal = self.queues.get(index);
+        signal.map_or(Ok(()), |signal| signal.choose(vector))
     }
 
     /// Reads the ISR register, which clears it (section 4.1.4.5).
@@ -106,9 +114,39 @@ impl Signals {
     pub(super) fn reset(&self) {
         self.choose_for_config(NO_VECTOR);
         for signal in &self.queues {
-            signal.chosen.store(NO_VECTOR, Ordering::Release);
+            signal.forget();
         }
         self.take_isr();
+    }
+}
+
+impl Signal {
+    fn choose(&self, vector: u16) -> io::Result<()> {
+        let wire = self.wire();
+        if let Some((wire, before)) = wire.as_ref().zip(self.vector()) {
+            before.part(wire);
+        }
+        self.chosen.store(vector, Ordering::Release);
+        match wire.as_ref().zip(self.vector()) {
+            Some((wire, now)) => now.join(wire),
+            None => Ok(()),
+        }
+    }
+
+    fn forget(&self) {
+        if let Some((wire, vector)) = self.wire().take().zip(self.vector()) {
+            vector.part(&wire);
+        }
+        self.chosen.store(NO_VECTOR, Ordering::Release);
+    }
+
+    fn vector(&self) -> Option<&Arc<dyn Interrupt>> {
+        let chosen = usize::from(self.chosen.load(Ordering::Acquire));
+        self.vectors.get(chosen)
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Option<Arc<Wire>>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,14 +157,27 @@ impl Interrupt for Signal {
             shown.generation.fetch_add(1, Ordering::AcqRel);
             shown.isr.fetch_or(ISR_CONFIG, Ordering::AcqRel);
         }
-        let chosen = usize::from(self.chosen.load(Ordering::Acquire));
-        match self.vectors.get(chosen) {
+        match self.vector() {
             Some(vector) => vector.trigger(),
             // A driver without vectors can only poll: INTx is not offered.
             None if self.source == Source::Queue => {
                 shown.isr.fetch_or(ISR_QUEUE, Ordering::AcqRel);
             }
             None => {}
+        }
+    }
+
+    fn join(&self, wire: &Arc<Wire>) -> io::Result<()> {
+        // Kept first: without a vector now, it may get one later.
+        *self.wire() = Some(Arc::clone(wire));
+        self.vector().map_or(Ok(()), |vector| vector.join(wire))
+    }
+
+    fn part(&self, wire: &Arc<Wire>) {
+        let mut slot = self.wire();
+        *slot = None;
+        if let Some(vector) = self.vector() {
+            vector.part(wire);
         }
     }
 }

@@ -20,12 +20,12 @@ fn counts(counters: &[Arc<Counter>]) -> Vec<u32> {
 fn signal_with_a_vector_rings_just_that() {
     let (signals, counters) = signals();
     let queue = signals.queue(1).expect("there are two");
-    signals.choose_for_queue(1, 2);
-    signals.choose_for_queue(0, 1);
+    signals.choose_for_queue(1, 2).expect("no wire");
+    signals.choose_for_queue(0, 1).expect("no wire");
     queue.0.trigger();
     assert_eq!(counts(&counters), [0, 0, 1]);
     // Chosen anew while a backend holds the notifier.
-    signals.choose_for_queue(1, 0);
+    signals.choose_for_queue(1, 0).expect("no wire");
     queue.0.trigger();
     assert_eq!(counts(&counters), [1, 0, 1]);
     assert_eq!(signals.take_isr(), 0);
@@ -56,7 +56,7 @@ fn signal_of_configuration_changes_the_generation() {
 fn signals_reset_have_no_vectors() {
     let (signals, counters) = signals();
     signals.choose_for_config(0);
-    signals.choose_for_queue(0, 1);
+    signals.choose_for_queue(0, 1).expect("no wire");
     signals.reset();
     signals.config().0.trigger();
     signals.queue(0).expect("there are two").0.trigger();
