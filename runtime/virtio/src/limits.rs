@@ -24,3 +24,25 @@ pub(crate) const ENTROPY_BYTES_PER_RUN: usize = 256 << 10;
 
 /// Requests before other devices on the same thread get their turn, however small they are.
 pub(crate) const ENTROPY_REQUESTS_PER_RUN: u32 = 64;
+
+/// Entries of a NIC's receive and transmit queues: six of the longest frames in buffers of 1.5 KiB, as Linux makes them.
+pub(crate) const NIC_QUEUE_ENTRIES: u16 = 256;
+
+/// Entries of a NIC's control queue. Linux has one command in flight, of three descriptors.
+pub(crate) const NIC_CONTROL_ENTRIES: u16 = 16;
+
+/// Pairs of queues of a NIC; as many as the monitor's messages allow.
+pub(crate) const NIC_PAIRS: usize = 8;
+
+/// Frames in one direction of a pair before the other one, and the other pairs, have their turn: 4 MiB at most.
+pub(crate) const NIC_FRAMES_PER_RUN: u32 = 64;
+
+/// Commands on a NIC's control queue in one run. Each may wait for the host's network lock.
+pub(crate) const NIC_COMMANDS_PER_RUN: u32 = 4;
+
+/// Readiness events taken from the kernel in one run: each source of a NIC of eight pairs once.
+pub(crate) const NIC_EVENTS_PER_RUN: usize = 32;
+
+/// Frames from before the driver that are thrown away when it starts: more than a tap holds (TUN_READQ_SIZE, 500). What comes faster
+/// than that is for the driver.
+pub(crate) const NIC_STALE_FRAMES: u32 = 1000;

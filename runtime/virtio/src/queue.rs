@@ -12,6 +12,8 @@ pub mod stock;
 pub mod transfer;
 
 #[cfg(test)]
+pub(crate) mod test_tap;
+#[cfg(test)]
 mod tests;
 
 use std::sync::atomic::Ordering;

@@ -1,6 +1,8 @@
 //! The other side of a device for tests: what a guest's driver does. Main types: [`DriverRing`], which builds requests in
-//! guest memory as Linux does, and [`pci::PciDriver`], which finds and drives a device through its PCI function.
+//! guest memory as Linux does, [`pci::PciDriver`], which finds and drives a device
+//! through its PCI function, and [`link::Link`], a network device's other end.
 
+pub(crate) mod link;
 pub(crate) mod pci;
 
 use std::sync::{
@@ -82,7 +84,7 @@ pub(crate) struct DriverRing {
     pub(crate) table: u64,
     pub(crate) available: u64,
     pub(crate) used: u64,
-    next_descriptor: u16,
+    pub(crate) next_descriptor: u16,
     next_available: u16,
     next_used: u16,
 }

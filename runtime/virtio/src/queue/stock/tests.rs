@@ -116,7 +116,7 @@ fn second_frame_lies_behind_what_the_first_took() {
             written: 20
         })
     );
-    assert!(desk.stock.is_empty() && desk.stock.len() == 0);
+    assert_eq!((desk.stock.chains(), desk.stock.len()), (0, 0));
 }
 
 #[test]
