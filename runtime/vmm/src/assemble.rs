@@ -16,12 +16,13 @@ use machine::{
     pci::AddError,
     processor::Processor,
 };
-use monitor::{DiskId, Launch, PciAddress};
+use monitor::{Datapath, DiskId, Launch, Nic, NicId, NicStatus, PciAddress};
 use thiserror::Error;
 use virtio::{
     block,
     device::Device,
     entropy::Entropy,
+    net,
     transport::{Mount, TransportError, VirtioPci},
     vsock::{Socket, SocketError},
 };
@@ -85,6 +86,7 @@ pub(crate) struct Machine {
     pub(crate) started: Instant,
     pub(crate) board: Board,
     pub(crate) disks: BTreeMap<DiskId, PciAddress>,
+    pub(crate) nics: BTreeMap<NicId, NicStatus>,
     pub(crate) counts: Vec<Arc<ExitCounts>>,
     vm: Vm,
     ram: GuestRam,
@@ -92,6 +94,8 @@ pub(crate) struct Machine {
     /// Kept for a machine that is cloned: its guest is told by it.
     _generation: GenerationId,
     last_words: LastWords,
+    /// Where devices work that share a thread.
+    devices: Worker,
 }
 
 /// A machine whose processors wait at the gate.
@@ -117,6 +121,7 @@ pub(crate) fn assemble(
     acpi::write(&ram, &layout, launch.processors.max.into())?;
     let generation = GenerationId::new(&ram, &interrupts)?;
 
+    let devices = Worker::start("devices", Kind::Devices, last_words.clone())?;
     let mut machine = Machine {
         name: launch.name.clone(),
         memory_bytes: launch.memory_bytes,
@@ -124,16 +129,21 @@ pub(crate) fn assemble(
         started: Instant::now(),
         board,
         disks: BTreeMap::new(),
+        nics: BTreeMap::new(),
         counts: Vec::new(),
         vm,
         ram,
         interrupts,
         _generation: generation,
         last_words: last_words.clone(),
+        devices,
     };
     machine.add_fixed_devices(launch, parts.vsock_listener)?;
     for (disk, device) in launch.disks.iter().zip(parts.disks) {
         machine.add_disk(disk.id.clone(), device)?;
+    }
+    for (nic, device) in launch.nics.iter().zip(parts.nics) {
+        machine.add_nic(nic, device)?;
     }
     machine.add_processors(launch.processors.max, entry, gate)?;
     Ok((machine, parts.control_listener))
@@ -146,10 +156,9 @@ impl Machine {
         launch: &Launch,
         vsock_listener: OwnedFd,
     ) -> Result<(), AssembleError> {
-        let worker = Worker::start("devices", Kind::Devices, self.last_words.clone())?;
         let socket = Socket::new(launch.vsock.guest_cid, vsock_listener)?;
-        self.add(Box::new(socket), worker.clone())?;
-        self.add(Box::new(Entropy), worker)?;
+        self.add(Box::new(socket), self.devices.clone())?;
+        self.add(Box::new(Entropy), self.devices.clone())?;
         Ok(())
     }
 
@@ -163,6 +172,31 @@ impl Machine {
         let address = self.add(Box::new(disk), worker)?;
         self.disks.insert(id, address);
         Ok(address)
+    }
+
+    /// Puts a NIC on the bus. It has a thread of its own, unless the kernel moves its frames: then all that is left to do are
+    /// rare commands, for which the shared thread is good enough.
+    pub(crate) fn add_nic(
+        &mut self,
+        nic: &Nic,
+        device: net::Nic,
+    ) -> Result<PciAddress, AssembleError> {
+        let (datapath, worker) = match device.datapath() {
+            net::Datapath::Vhost => (Datapath::Vhost, self.devices.clone()),
+            net::Datapath::UserSpace => {
+                let name = format!("nic {}", nic.id);
+                let worker = Worker::start(&name, Kind::Nic, self.last_words.clone())?;
+                (Datapath::UserSpace, worker)
+            }
+        };
+        let pci_address = self.add(Box::new(device), worker)?;
+        let status = NicStatus {
+            pci_address,
+            mac: nic.mac,
+            datapath,
+        };
+        self.nics.insert(nic.id.clone(), status);
+        Ok(pci_address)
     }
 
     fn add(&self, device: Box<dyn Device>, worker: Worker) -> Result<PciAddress, AssembleError> {

@@ -7,13 +7,13 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use monitor::{Console, Disk, Fd, Invalid, Launch, ReceiveError};
+use monitor::{Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{SocketType, sockopt},
 };
 use thiserror::Error;
-use virtio::block;
+use virtio::{block, net};
 
 use crate::limits::LAUNCH_DEADLINE;
 
@@ -58,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) vsock_listener: OwnedFd,
     pub(crate) console: Option<File>,
     pub(crate) disks: Vec<block::Disk>,
+    pub(crate) nics: Vec<net::Nic>,
 }
 
 /// The descriptors of one message, each to be taken.
@@ -88,6 +89,37 @@ pub(crate) enum DiskError {
         #[source]
         source: block::DiskError,
     },
+}
+
+/// Why a NIC can't be made of what came.
+#[derive(Debug, Error)]
+pub(crate) enum NicError {
+    /// Bounds.
+    #[error("the NIC is refused")]
+    Invalid(#[from] Invalid),
+    /// The device does not take it.
+    #[error("make NIC {id}")]
+    Device {
+        /// The NIC's id.
+        id: String,
+        /// Why not.
+        #[source]
+        source: net::NicError,
+    },
+}
+
+/// Why the parts of a machine can't be made of what came.
+#[derive(Debug, Error)]
+pub(crate) enum PartsError {
+    /// A descriptor.
+    #[error("the launch message is refused")]
+    Invalid(#[from] Invalid),
+    /// A disk.
+    #[error("make a disk of the launch message")]
+    Disk(#[from] DiskError),
+    /// A NIC.
+    #[error("make a NIC of the launch message")]
+    Nic(#[from] NicError),
 }
 
 /// The launch socket: standard input, so that the launcher needs no number to agree on and nothing else is inherited.
@@ -139,9 +171,11 @@ impl Parcel {
     }
 
     /// Takes all that a checked message names.
-    pub(crate) fn unpack(mut self, launch: &Launch) -> Result<Parts, DiskError> {
+    pub(crate) fn unpack(mut self, launch: &Launch) -> Result<Parts, PartsError> {
         let disks = launch.disks.iter().map(|disk| self.disk(disk));
         let disks = disks.collect::<Result<_, _>>()?;
+        let nics = launch.nics.iter().map(|nic| self.nic(nic));
+        let nics = nics.collect::<Result<_, _>>()?;
         Ok(Parts {
             kvm: self.take(launch.kvm)?,
             kernel: self.take(launch.kernel)?.into(),
@@ -157,6 +191,7 @@ impl Parcel {
                 Console::Log(fd) => Some(self.take(fd)?.into()),
             },
             disks,
+            nics,
         })
     }
 
@@ -186,6 +221,25 @@ impl Parcel {
         let identity = block::Identity::new(disk.id.as_str()).map_err(device)?;
         block::Disk::new(segments, access, identity)
             .map_err(|source| DiskError::Device { id: id(), source })
+    }
+
+    /// A device from a checked NIC.
+    pub(crate) fn nic(&mut self, nic: &Nic) -> Result<net::Nic, NicError> {
+        let mut queues = Vec::with_capacity(nic.queues.len());
+        for queue in &nic.queues {
+            queues.push(net::NicQueue {
+                tap: self.take(queue.tap)?,
+                vhost: queue.vhost.map(|vhost| self.take(vhost)).transpose()?,
+            });
+        }
+        let link = net::Link {
+            mac: nic.mac.bytes(),
+            mtu: nic.mtu,
+        };
+        net::Nic::new(link, queues).map_err(|source| NicError::Device {
+            id: nic.id.to_string(),
+            source,
+        })
     }
 
     fn take(&mut self, fd: Fd) -> Result<OwnedFd, Invalid> {

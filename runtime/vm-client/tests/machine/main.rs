@@ -12,5 +12,6 @@ mod endings;
 mod failures;
 mod guest;
 mod jail;
+mod nics;
 mod requests;
 mod stage;

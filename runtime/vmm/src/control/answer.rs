@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use monitor::{Disk, Fd, PciAddress, Received, Reply, Request, Status, VERSION, limits};
+use monitor::{Disk, Fd, Nic, PciAddress, Received, Reply, Request, Status, VERSION, limits};
 
 use crate::{assemble::Machine, last_words::chain, launch::Parcel};
 
@@ -18,6 +18,7 @@ pub(super) fn answer(machine: &mut Machine, client: &OwnedFd, received: Received
             send(client, &reply, &[machine.pidfd.as_fd()])
         }
         Request::AddDisk(disk) => send(client, &add_disk(machine, &disk, fds), &[]),
+        Request::AddNic(nic) => send(client, &add_nic(machine, &nic, fds), &[]),
         Request::RemoveDevice { pci_address } => {
             send(client, &remove_device(machine, pci_address), &[])
         }
@@ -59,6 +60,7 @@ fn status(machine: &Machine) -> Status {
         memory_bytes: machine.memory_bytes,
         processors: u8::try_from(machine.counts.len()).unwrap_or(u8::MAX),
         disks: machine.disks.clone(),
+        nics: machine.nics.clone(),
         exits,
     }
 }
@@ -89,14 +91,43 @@ fn add_disk(machine: &mut Machine, disk: &Disk, fds: Vec<OwnedFd>) -> Reply {
     }
 }
 
-/// Only disks go: the guest can't do without the others.
-fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
-    let known = machine.disks.iter().find(|(_, place)| **place == address);
-    let Some(id) = known.map(|(id, _)| id.clone()) else {
-        return Reply::Refused {
-            reason: format!("there is no disk at {address}"),
-        };
+fn add_nic(machine: &mut Machine, nic: &Nic, fds: Vec<OwnedFd>) -> Reply {
+    let refuse = |reason| Reply::Refused { reason };
+    if machine.nics.contains_key(&nic.id) {
+        return refuse(format!("a NIC {} is on the bus already", nic.id));
+    }
+    let mut others = machine.nics.iter();
+    if let Some((id, _)) = others.find(|(_, other)| other.mac == nic.mac) {
+        return refuse(format!("NIC {id} has the MAC address {} already", nic.mac));
+    }
+    if machine.nics.len() >= limits::NICS {
+        return refuse(format!(
+            "{} NICs are on the bus, which is all that fit",
+            limits::NICS
+        ));
+    }
+    if let Err(error) = nic.check(fds.len()) {
+        return refused(&error);
+    }
+    let device = match Parcel::new(fds).nic(nic) {
+        Ok(device) => device,
+        Err(error) => return refused(&error),
     };
+    match machine.add_nic(nic, device) {
+        Ok(pci_address) => Reply::Added { pci_address },
+        Err(error) => refused(&error),
+    }
+}
+
+/// Only disks and NICs go: the guest can't do without the others.
+fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
+    let is_disk = machine.disks.values().any(|place| *place == address);
+    let is_nic = machine.nics.values().any(|nic| nic.pci_address == address);
+    if !is_disk && !is_nic {
+        return Reply::Refused {
+            reason: format!("there is no disk and no NIC at {address}"),
+        };
+    }
     let PciAddress {
         segment: _,
         bus,
@@ -111,7 +142,8 @@ fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
     if let Err(error) = machine.board.remove(place) {
         return refused(&error);
     }
-    machine.disks.remove(&id);
+    machine.disks.retain(|_, place| *place != address);
+    machine.nics.retain(|_, nic| nic.pci_address != address);
     Reply::Removed
 }
 

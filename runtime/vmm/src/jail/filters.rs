@@ -4,6 +4,7 @@
 mod control;
 mod devices;
 mod disk;
+mod nic;
 mod processor;
 #[cfg(test)]
 mod tests;
@@ -21,14 +22,16 @@ use super::filter::{self, Argument, FilterError, Rule};
 /// A kind of thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The main thread: requests, and making threads for disks that are added later.
+    /// The main thread: requests, and making threads for disks and NICs that are added later.
     Control,
     /// Runs one of the guest's processors.
     Processor,
-    /// Runs the devices that share a thread: sockets and random numbers.
+    /// Runs the devices that share a thread: sockets, random numbers, and the commands of NICs whose frames the kernel moves.
     Devices,
     /// Runs one disk.
     Disk,
+    /// Runs one NIC.
+    Nic,
 }
 
 impl Kind {
@@ -39,17 +42,19 @@ impl Kind {
 
     fn tables(self) -> &'static [&'static [Rule]] {
         match self {
-            // A thread is also under its maker's filter, so control may do what a disk's thread does.
+            // A thread is also under its maker's filter, so control may do what a disk's or a NIC's thread does.
             Self::Control => &[
                 EVERY_THREAD,
                 WAITING,
                 control::RULES,
                 control::NEW_THREAD,
                 disk::RULES,
+                nic::RULES,
             ],
             Self::Processor => &[EVERY_THREAD, processor::RULES],
             Self::Devices => &[EVERY_THREAD, WAITING, devices::RULES],
             Self::Disk => &[EVERY_THREAD, WAITING, disk::RULES],
+            Self::Nic => &[EVERY_THREAD, WAITING, nic::RULES],
         }
     }
 }
@@ -64,6 +69,44 @@ mod kvm {
     pub(super) const IOEVENTFD: u64 = 0x4040_ae79;
     /// _IOW(0xae, 0x6a, struct kvm_irq_routing)
     pub(super) const SET_GSI_ROUTING: u64 = 0x4008_ae6a;
+}
+
+/// A tap's requests, as numbered in include/uapi/linux/if_tun.h.
+mod tap {
+    /// _IOW('T', 208, unsigned int)
+    pub(super) const SET_OFFLOAD: u64 = 0x4004_54d0;
+    /// _IOR('T', 210, unsigned int)
+    pub(super) const GET_IFF: u64 = 0x8004_54d2;
+    /// _IOR('T', 215, int)
+    pub(super) const GET_HEADER_SIZE: u64 = 0x8004_54d7;
+    /// _IOW('T', 217, int)
+    pub(super) const SET_QUEUE: u64 = 0x4004_54d9;
+}
+
+/// vhost's requests, as numbered in include/uapi/linux/vhost.h.
+mod vhost {
+    /// _IOR(0xaf, 0x00, __u64)
+    pub(super) const GET_FEATURES: u64 = 0x8008_af00;
+    /// _IOW(0xaf, 0x00, __u64)
+    pub(super) const SET_FEATURES: u64 = 0x4008_af00;
+    /// _IO(0xaf, 0x01)
+    pub(super) const SET_OWNER: u64 = 0xaf01;
+    /// _IOW(0xaf, 0x03, struct vhost_memory)
+    pub(super) const SET_MEM_TABLE: u64 = 0x4008_af03;
+    /// _IOW(0xaf, 0x10, struct vhost_vring_state)
+    pub(super) const SET_VRING_NUM: u64 = 0x4008_af10;
+    /// _IOW(0xaf, 0x11, struct vhost_vring_addr)
+    pub(super) const SET_VRING_ADDR: u64 = 0x4028_af11;
+    /// _IOW(0xaf, 0x12, struct vhost_vring_state)
+    pub(super) const SET_VRING_BASE: u64 = 0x4008_af12;
+    /// _IOW(0xaf, 0x20, struct vhost_vring_file)
+    pub(super) const SET_VRING_KICK: u64 = 0x4008_af20;
+    /// _IOW(0xaf, 0x21, struct vhost_vring_file)
+    pub(super) const SET_VRING_CALL: u64 = 0x4008_af21;
+    /// _IOW(0xaf, 0x22, struct vhost_vring_file)
+    pub(super) const SET_VRING_ERR: u64 = 0x4008_af22;
+    /// _IOW(0xaf, 0x30, struct vhost_vring_file)
+    pub(super) const NET_SET_BACKEND: u64 = 0x4008_af30;
 }
 
 /// `as` a filter compares it: a constant of the C library that is not negative.

@@ -1,8 +1,8 @@
-//! The main thread: it answers requests, puts disks on the bus and takes them off, and makes a thread for each disk that comes later.
+//! The main thread: it answers requests, puts disks and NICs on the bus and takes them off, and makes a thread for each that comes later.
 
 use libc::{
     CLONE_CHILD_CLEARTID, CLONE_FILES, CLONE_FS, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND,
-    CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, F_DUPFD_CLOEXEC, F_GETFL, PR_SET_NAME,
+    CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, F_DUPFD_CLOEXEC, F_GETFL, FIONBIO, PR_SET_NAME,
     PR_SET_NO_NEW_PRIVS, SECCOMP_SET_MODE_FILTER, SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4,
     SYS_clone, SYS_clone3, SYS_epoll_create1, SYS_eventfd2, SYS_fcntl, SYS_fstat, SYS_getrandom,
     SYS_ioctl, SYS_lseek, SYS_prctl, SYS_recvmsg, SYS_rseq, SYS_sched_getaffinity, SYS_seccomp,
@@ -11,7 +11,7 @@ use libc::{
 
 use super::{
     super::filter::{Argument, Rule},
-    bits, kvm,
+    bits, kvm, tap, vhost,
 };
 
 /// The flags with which the C library makes a thread, all of them: nothing less is a thread, nothing more is a namespace.
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_recvmsg,
         arguments: &[],
-        reason: "requests, with the descriptors of a disk",
+        reason: "requests, with the descriptors of a disk or a NIC",
     },
     Rule {
         syscall: SYS_sendmsg,
@@ -44,22 +44,52 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_ioctl,
         arguments: &[Argument::Is(1, kvm::IRQFD)],
-        reason: "interrupts of a disk that comes or goes",
+        reason: "interrupts of a disk or a NIC that comes or goes",
     },
     Rule {
         syscall: SYS_ioctl,
         arguments: &[Argument::Is(1, kvm::IOEVENTFD)],
-        reason: "doorbells of a disk that comes or goes",
+        reason: "doorbells of a disk or a NIC that comes or goes",
     },
     Rule {
         syscall: SYS_ioctl,
         arguments: &[Argument::Is(1, kvm::SET_GSI_ROUTING)],
-        reason: "the interrupt routes without those of a disk that goes",
+        reason: "the interrupt routes without those of a disk or a NIC that goes",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, tap::GET_IFF)],
+        reason: "whether a descriptor of a NIC that comes is a tap, and of which kind",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, tap::GET_HEADER_SIZE)],
+        reason: "whether a tap of a NIC that comes has the header of virtio",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, tap::SET_OFFLOAD)],
+        reason: "which unfinished frames a tap of a NIC that comes can pass on",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, FIONBIO)],
+        reason: "a tap of a NIC that comes never blocks its thread",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::GET_FEATURES)],
+        reason: "whether vhost-net of a NIC that comes can do what we offer",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_OWNER)],
+        reason: "vhost-net of a NIC that comes works for this process",
     },
     Rule {
         syscall: SYS_eventfd2,
         arguments: &[],
-        reason: "doorbells and vectors of a disk that comes",
+        reason: "doorbells and vectors of a disk or a NIC that comes",
     },
     Rule {
         syscall: SYS_fcntl,
@@ -74,7 +104,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_epoll_create1,
         arguments: &[],
-        reason: "what the thread of a disk that comes waits with",
+        reason: "what the thread of a disk or a NIC that comes waits with",
     },
     Rule {
         syscall: SYS_fstat,
@@ -98,7 +128,7 @@ pub(super) const NEW_THREAD: &[Rule] = &[
     Rule {
         syscall: SYS_clone,
         arguments: &[Argument::Is(0, bits(THREAD))],
-        reason: "a thread for a disk that comes; nothing but a thread",
+        reason: "a thread for a disk or a NIC that comes; nothing but a thread",
     },
     Rule {
         syscall: SYS_clone3,

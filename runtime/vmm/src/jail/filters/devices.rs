@@ -1,4 +1,5 @@
-//! The thread of the devices that share one: the socket device with its unix socket, and random numbers.
+//! The thread of the devices that share one: the socket device with its unix socket, random numbers, and the commands of NICs whose
+//! frames the kernel moves.
 
 use libc::{
     SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4, SYS_epoll_create1, SYS_getrandom, SYS_ioctl,
@@ -7,7 +8,7 @@ use libc::{
 
 use super::{
     super::filter::{Argument, Rule},
-    bits, kvm,
+    bits, kvm, tap, vhost,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -55,6 +56,16 @@ pub(super) const RULES: &[Rule] = &[
         syscall: SYS_getrandom,
         arguments: &[],
         reason: "random numbers for the guest",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, tap::SET_QUEUE)],
+        reason: "the driver of a NIC uses more or fewer pairs of queues: so does the tap",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::NET_SET_BACKEND)],
+        reason: "and so does vhost-net, which is stopped here when the NIC is reset or goes",
     },
     Rule {
         syscall: SYS_ioctl,

@@ -8,7 +8,7 @@ use libc::{
 
 use super::{
     super::filter::{Argument, Rule},
-    bits, kvm,
+    bits, kvm, tap, vhost,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -33,6 +33,61 @@ pub(super) const RULES: &[Rule] = &[
         reason: "the driver moves a BAR or starts a device: doorbells follow",
     },
     Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, tap::SET_OFFLOAD)],
+        reason: "the driver of a NIC has chosen which unfinished frames it takes",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, tap::SET_QUEUE)],
+        reason: "the driver of a NIC begins with one pair of queues",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_FEATURES)],
+        reason: "the driver of a NIC has chosen its features: vhost-net hears of them",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_MEM_TABLE)],
+        reason: "vhost-net, started by a NIC's driver, learns where the guest's memory is",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_VRING_NUM)],
+        reason: "vhost-net, started by a NIC's driver, learns a ring's size",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_VRING_ADDR)],
+        reason: "vhost-net, started by a NIC's driver, learns where a ring is",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_VRING_BASE)],
+        reason: "vhost-net, started by a NIC's driver, learns where to begin in a ring",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_VRING_KICK)],
+        reason: "vhost-net, started by a NIC's driver, gets a queue's doorbell",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_VRING_CALL)],
+        reason: "vhost-net, started by a NIC's driver, gets a queue's interrupt",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::SET_VRING_ERR)],
+        reason: "vhost-net, started by a NIC's driver, can say that a ring is broken",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, vhost::NET_SET_BACKEND)],
+        reason: "vhost-net is started by a NIC's driver, or taken back when that fails",
+    },
+    Rule {
         syscall: SYS_eventfd2,
         arguments: &[],
         reason: "doorbells and vectors of a device that the driver starts",
@@ -45,12 +100,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_epoll_create1,
         arguments: &[],
-        reason: "the socket device, started by its driver, waits for several descriptors",
+        reason: "the socket device or a NIC, started by its driver, waits for several descriptors",
     },
     Rule {
         syscall: SYS_epoll_ctl,
         arguments: &[],
-        reason: "the socket device, started by its driver, says for which descriptors it waits",
+        reason: "the socket device or a NIC, started by its driver, says for which descriptors it waits",
     },
     Rule {
         syscall: SYS_timerfd_create,
