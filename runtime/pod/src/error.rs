@@ -76,6 +76,23 @@ pub enum PodError {
     /// The image's disk.
     #[error("add the image's disk to the pod's VM")]
     Disk(#[source] RequestError),
+    /// A network device.
+    #[error("add network device {name} to the pod's VM")]
+    Nic {
+        /// Its interface's name.
+        name: String,
+        /// The monitor's answer.
+        #[source]
+        source: RequestError,
+    },
+    /// A network device that no VM can have.
+    #[error("add network device {name} to the pod's VM: {what}")]
+    NicValue {
+        /// Its interface's name.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A disk's name.
     #[error("name the disk of container {container}")]
     DiskName {

@@ -4,8 +4,8 @@
 use std::{fs::File, sync::Arc, time::Instant};
 
 use agent_client::{Agent, AgentError, Connector, PodStart};
-use model::Stages;
-use vm_client::{LaunchPlan, Monitor, Processors, Running};
+use model::{PodId, Stages};
+use vm_client::{LaunchPlan, Monitor, NicId, NicPlan, NicQueuePlan, Processors, Running};
 
 use crate::{
     Deadlines,
@@ -13,7 +13,7 @@ use crate::{
     error::PodError,
     handle::Pod,
     owner::{self, Beginning},
-    plan::{Identity, Lifetime, PodPlan},
+    plan::{Identity, Lifetime, Nic, PodPlan},
     record::RunFolder,
     teardown::{Held, teardown},
     wall_clock,
@@ -103,18 +103,7 @@ impl Booted {
         let Some(monitor) = held.monitor.clone() else {
             return Err(failed(held, deadlines, PodError::TornDown).await);
         };
-        let start = PodStart {
-            pod_id: held.pod.to_string(),
-            hostname: identity.hostname,
-            sysctls: identity.sysctls,
-            processors: rest.processors.into(),
-            wall_clock_ns: wall_clock::now_ns(),
-            ..PodStart::default()
-        };
-        let named = agent_call(
-            "make the VM into a pod",
-            agent.start_pod(start, deadlines.start),
-        );
+        let named = identify(&monitor, &agent, identity, &rest, &held.pod);
         if let Err(error) = while_alive(&monitor, "it became a pod", deadlines, named).await {
             return Err(failed(held, deadlines, error).await);
         }
@@ -147,6 +136,62 @@ impl Booted {
             tracing::warn!(%left, "an abandoned VM could not be cleaned up");
         }
     }
+}
+
+/// Puts the NICs on the bus, and tells the agent all that makes its guest this pod.
+async fn identify(
+    monitor: &Monitor,
+    agent: &Agent,
+    identity: Identity,
+    rest: &Rest,
+    pod: &PodId,
+) -> Result<(), PodError> {
+    for nic in identity.nics {
+        let name = nic.name.clone();
+        let plan = nic_plan(nic)?;
+        let added = monitor.add_nic(plan).await;
+        added.map_err(|source| PodError::Nic { name, source })?;
+    }
+    let start = PodStart {
+        pod_id: pod.to_string(),
+        hostname: identity.hostname,
+        sysctls: identity.sysctls,
+        processors: rest.processors.into(),
+        wall_clock_ns: wall_clock::now_ns(),
+        network: identity.network,
+        resolv_conf: identity.resolv_conf,
+        hosts: identity.hosts,
+        ..PodStart::default()
+    };
+    let attempt = "make the VM into a pod";
+    agent_call(attempt, agent.start_pod(start, rest.deadlines.start)).await?;
+    Ok(())
+}
+
+fn nic_plan(nic: Nic) -> Result<NicPlan, PodError> {
+    let wrong = |what: String| PodError::NicValue {
+        name: nic.name.clone(),
+        what,
+    };
+    let id = NicId::try_from(nic.name.clone()).map_err(|error| wrong(error.to_string()))?;
+    let mac =
+        vm_client::Mac::try_from(nic.mac.to_string()).map_err(|error| wrong(error.to_string()))?;
+    let mtu = u16::try_from(nic.mtu)
+        .map_err(|_too_large| wrong(format!("an MTU of {}: 65535 is the most", nic.mtu)))?;
+    let queues = nic
+        .queues
+        .into_iter()
+        .map(|queue| NicQueuePlan {
+            tap: queue.tap,
+            vhost: queue.vhost,
+        })
+        .collect();
+    Ok(NicPlan {
+        id,
+        mac,
+        mtu,
+        queues,
+    })
 }
 
 async fn failed(held: Held, deadlines: Deadlines, error: PodError) -> PodError {

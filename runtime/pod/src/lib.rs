@@ -33,7 +33,8 @@ pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
 pub use launch::Booted;
 pub use plan::{
-    ContainerPlan, ExecPlan, Hold, Identity, Lifetime, OutputTo, PodPlan, Root, RootSegment,
+    ContainerPlan, ExecPlan, Hold, Identity, Lifetime, Nic, NicQueue, OutputTo, PodPlan, Root,
+    RootSegment,
 };
 pub use record::{RecordError, sweep};
 pub use recover::{Recovered, recover};

@@ -1,9 +1,9 @@
 //! What a pod and its containers are to be: plain values and open files, everything decided. Main types: [`PodPlan`], [`Identity`],
 //! [`ContainerPlan`]. Made by a front door, used by `launch` and by the owner.
 
-use std::{any::Any, collections::BTreeMap, fmt, fs::File, path::PathBuf};
+use std::{any::Any, collections::BTreeMap, fmt, fs::File, os::fd::OwnedFd, path::PathBuf};
 
-use model::{ContainerId, ContainerSpec, PodId, VmSize};
+use model::{ContainerId, ContainerSpec, Mac, PodId, PodNetwork, VmSize};
 
 use crate::{Deadlines, container::Note};
 
@@ -50,12 +50,20 @@ pub enum Lifetime {
 }
 
 /// What makes a VM this pod.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Identity {
     /// Host name in the guest.
     pub hostname: String,
     /// Name with dots to value.
     pub sysctls: BTreeMap<String, String>,
+    /// Its network devices.
+    pub nics: Vec<Nic>,
+    /// What the guest does with them; none leaves only `lo`.
+    pub network: Option<PodNetwork>,
+    /// Every container's /etc/resolv.conf, at most 64 KiB; empty leaves the images' own.
+    pub resolv_conf: Vec<u8>,
+    /// The same for /etc/hosts.
+    pub hosts: Vec<u8>,
 }
 
 /// One container.
@@ -122,4 +130,26 @@ pub struct ExecPlan {
     pub stdin: bool,
     /// A terminal instead of pipes.
     pub terminal: Option<model::Terminal>,
+}
+
+/// A network device of the pod's VM; the pod's network says what the guest does with it.
+#[derive(Debug)]
+pub struct Nic {
+    /// Its interface's name in the guest.
+    pub name: String,
+    /// By which the guest finds it.
+    pub mac: Mac,
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// Its pairs of queues.
+    pub queues: Vec<NicQueue>,
+}
+
+/// The host's side of one pair of queues.
+#[derive(Debug)]
+pub struct NicQueue {
+    /// A queue of its tap, with 12-byte headers (IFF_VNET_HDR, TUNSETVNETHDRSZ).
+    pub tap: OwnedFd,
+    /// /dev/vhost-net, opened for this pair, if the host has it.
+    pub vhost: Option<OwnedFd>,
 }
