@@ -19,13 +19,12 @@ use std::path::Path;
 
 use erofs_rs::backend::SliceImage;
 use erofs_rs::{EroFS, types::Inode};
+use harness::tar_items::{self, Item, Kind, file, folder, item};
 use images::Store;
 use proptest::prelude::*;
 
 #[path = "../src/archive.rs"]
 mod archive;
-
-use archive::{Item, Kind, file, folder, item};
 
 /// What a file is, as text that two sides can be compared by.
 type Seen = BTreeMap<String, String>;
@@ -360,7 +359,7 @@ fn check(stack: &[Vec<Step>]) {
     let layers: Vec<_> = layers.collect();
     let packed: Vec<_> = layers
         .iter()
-        .map(|layer| archive::plain(archive::tar(&layer.items)))
+        .map(|layer| archive::plain(tar_items::tar(&layer.items)))
         .collect();
     let layout = folder.path().join("layout");
     archive::layout(&layout, &packed);

@@ -11,13 +11,21 @@ pub use archive::{Bundle, MultiArch};
 pub use layer::{Compression, Layer};
 
 use archive::Blob;
+use layer::Built;
+
+/// A layer in the making, or one whose tar stream is there already.
+#[derive(Clone, Debug)]
+enum Part {
+    Made(Layer),
+    Stream(Compression, Vec<u8>),
+}
 
 /// An image in the making. Names speak as in the OCI image specification.
 #[derive(Clone, Debug)]
 pub struct ImageBuilder {
     reference: String,
     architecture: String,
-    layers: Vec<Layer>,
+    layers: Vec<Part>,
     config: serde_json::Map<String, Value>,
     env: Vec<String>,
 }
@@ -36,7 +44,14 @@ impl ImageBuilder {
 
     #[must_use]
     pub fn layer(mut self, layer: Layer) -> ImageBuilder {
-        self.layers.push(layer);
+        self.layers.push(Part::Made(layer));
+        self
+    }
+
+    /// A layer that is this tar stream.
+    #[must_use]
+    pub fn tar_layer(mut self, compression: Compression, tar: Vec<u8>) -> ImageBuilder {
+        self.layers.push(Part::Stream(compression, tar));
         self
     }
 
@@ -88,7 +103,7 @@ impl ImageBuilder {
         let layers = self
             .layers
             .iter()
-            .map(Layer::build)
+            .map(Part::build)
             .collect::<Result<Vec<_>>>()?;
         let mut config = self.config.clone();
         if !self.env.is_empty() {
@@ -106,6 +121,15 @@ impl ImageBuilder {
         )?;
         let layers: Vec<Blob> = layers.into_iter().map(|layer| layer.blob).collect();
         Bundle::new(&self.reference, &self.architecture, config, layers)
+    }
+}
+
+impl Part {
+    fn build(&self) -> Result<Built> {
+        match self {
+            Part::Made(layer) => layer.build(),
+            Part::Stream(compression, tar) => layer::pack(tar.clone(), *compression),
+        }
     }
 }
 

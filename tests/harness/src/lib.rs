@@ -2,6 +2,10 @@
 //!
 //! - [`image`]: OCI images in memory, right ones of any shape, written as layout folder, OCI archive or docker-archive
 //! - [`busybox`]: the image that most tests run, from Debian's busybox-static
+//! - [`tar_items`]: tar streams by the byte, for what ordinary images do not have
+//! - [`samples`]: images with everything that an image may have, to be compared
+//! - [`unpacked`]: an image's layers as GNU tar and overlayfs have them, the other side of that comparison
+//! - [`listing`]: a tree of files as text, and what differs between two; the program `list-tree` prints one
 //! - [`cofferdam`]: the program under test with a state of its own, and what it may have left behind
 //! - [`probe`]: root, KVM, virtualisation; a test that misses one says so aloud
 //!
@@ -11,4 +15,8 @@ pub mod busybox;
 pub mod cofferdam;
 pub mod image;
 pub mod leftovers;
+pub mod listing;
 pub mod probe;
+pub mod samples;
+pub mod tar_items;
+pub mod unpacked;

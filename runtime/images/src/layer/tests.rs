@@ -1,7 +1,8 @@
 //! Tests of the conversion of a layer: its limits, its paths, and that it can be read back.
 
+use harness::tar_items::{Item, Kind, file, folder, item, tar};
+
 use super::{CheckError, LayerLimits, check_layer};
-use crate::archive::{Item, Kind, file, folder, item, tar};
 
 const SMALL: LayerLimits = LayerLimits {
     entries: 20,

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use harness::tar_items::{Kind, file, folder, item, tar};
 use tempfile::TempDir;
 
 use super::{Image, Progress, Store, StoreError};
-use crate::archive::{self, Kind, Packed, file, folder, gzip, item, plain, tar, zstandard};
+use crate::archive::{self, Packed, gzip, plain, zstandard};
 
 mod refused;
 

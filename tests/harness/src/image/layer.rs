@@ -177,18 +177,7 @@ impl Layer {
     }
 
     pub(super) fn build(&self) -> Result<Built> {
-        let tar = self.tar()?;
-        let diff_id = digest(&tar);
-        let (suffix, bytes) = match self.compression {
-            Compression::None => ("", tar),
-            Compression::Gzip => ("+gzip", gzip(&tar)?),
-            Compression::Zstd => ("+zstd", zstd::encode_all(Cursor::new(tar), ZSTD_LEVEL)?),
-        };
-        let blob = Blob::new(
-            &format!("application/vnd.oci.image.layer.v1.tar{suffix}"),
-            bytes,
-        );
-        Ok(Built { blob, diff_id })
+        pack(self.tar()?, self.compression)
     }
 
     /// The uncompressed tar stream.
@@ -257,6 +246,21 @@ impl Entry {
         }
         Ok(())
     }
+}
+
+/// Makes a blob of a tar stream.
+pub(super) fn pack(tar: Vec<u8>, compression: Compression) -> Result<Built> {
+    let diff_id = digest(&tar);
+    let (suffix, bytes) = match compression {
+        Compression::None => ("", tar),
+        Compression::Gzip => ("+gzip", gzip(&tar)?),
+        Compression::Zstd => ("+zstd", zstd::encode_all(Cursor::new(tar), ZSTD_LEVEL)?),
+    };
+    let blob = Blob::new(
+        &format!("application/vnd.oci.image.layer.v1.tar{suffix}"),
+        bytes,
+    );
+    Ok(Built { blob, diff_id })
 }
 
 fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {

@@ -83,7 +83,7 @@ fn layer_listed_by_gnu_tar_has_every_entry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("layer.tar");
     let image = sample(Compression::None);
-    fs::write(&path, image.layers[0].tar().unwrap()).unwrap();
+    fs::write(&path, image.build().unwrap().layers[0].bytes.clone()).unwrap();
     let output = Command::new("tar")
         .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "-tvvf"])
         .arg(&path)

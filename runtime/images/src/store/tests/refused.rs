@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use harness::tar_items::{self, Item, Kind, file, folder, item, tar};
+
 use super::{Bench, base, text};
-use crate::archive::{self, Item, Kind, Packed, file, folder, gzip, item, plain, tar};
+use crate::archive::{self, Packed, gzip, plain};
 
 /// Imports an image of one layer and expects it to be refused with this in the message.
 fn check_layer(layer: Packed, expect: &str) {
@@ -152,7 +154,7 @@ fn unknown_kinds_of_entries_are_refused() {
     header.set_gid(0);
     header.set_mtime(0);
     let mut bytes = Vec::new();
-    archive::write_entry(&mut bytes, &mut header, b"volume", b"", b"");
+    tar_items::write_entry(&mut bytes, &mut header, b"volume", b"", b"");
     check_layer(plain(bytes), "entry `volume`: entries of type 'V'");
 }
 
