@@ -3,11 +3,13 @@
 use std::{
     ffi::CStr,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use container::Folder;
 use rustix::{
+    fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags},
     io::Errno,
     mount::{MountFlags, UnmountFlags},
 };
@@ -15,6 +17,9 @@ use thiserror::Error;
 
 /// Room for the mount points and empty files that a container without a writable layer still needs.
 const MOUNT_POINT_BYTES: u64 = 1 << 20;
+
+/// Largest list of names, and largest value, of extended attributes (limits.h of Linux: XATTR_LIST_MAX, XATTR_SIZE_MAX).
+const XATTR_BYTES: usize = 1 << 16;
 
 /// What is below the writable layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub(crate) enum RootFsError {
     DirectoryName { path: PathBuf },
     #[error("mount {bytes} bytes of memory for the writable layer")]
     Writable { bytes: u64, source: io::Error },
+    #[error("give the writable layer the attributes of the image's root")]
+    Attributes(#[source] io::Error),
     #[error("mount the container's root over its image")]
     Overlay(#[source] io::Error),
     #[error("unmount {path}")]
@@ -67,6 +74,7 @@ pub(crate) fn mount(
             source,
         })?;
     }
+    copy_attributes(&lower, &upper).map_err(RootFsError::Attributes)?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={},index=off,metacopy=off,xino=off",
         lower.display(),
@@ -81,6 +89,44 @@ pub(crate) fn mount(
         &options,
     )
     .map_err(RootFsError::Overlay)
+}
+
+/// What `from` is like, apart from what is in it. overlayfs shows the upper folder as the root of the whole, so without this the
+/// image's own mode, owner, attributes and time of `/` would be lost (kernel documentation, filesystems/overlayfs, "Directories").
+fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
+    let about = fs::metadata(from)?;
+    std::os::unix::fs::chown(to, Some(about.uid()), Some(about.gid()))?;
+    copy_xattrs(from, to)?;
+    // After the owner, whose change takes bits away, and after an access list, which is the mode too.
+    fs::set_permissions(to, about.permissions())?;
+    let time = |seconds, nanoseconds| Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
+    let times = Timestamps {
+        last_access: time(about.atime(), about.atime_nsec()),
+        last_modification: time(about.mtime(), about.mtime_nsec()),
+    };
+    Ok(rustix::fs::utimensat(CWD, to, &times, AtFlags::empty())?)
+}
+
+fn copy_xattrs(from: &Path, to: &Path) -> io::Result<()> {
+    let mut buffer = vec![0; XATTR_BYTES];
+    let length = match rustix::fs::listxattr(from, &mut buffer[..]) {
+        // A file system without any.
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        length => length?,
+    };
+    let names = buffer.get(..length).unwrap_or_default().to_vec();
+    let of_overlayfs = |name: &&[u8]| name.starts_with(b"trusted.overlay.");
+    let names = names.split(|byte| *byte == 0);
+    for name in names.filter(|name| !name.is_empty() && !of_overlayfs(name)) {
+        let name = std::ffi::CString::new(name)?;
+        let length = rustix::fs::getxattr(from, &*name, &mut buffer[..])?;
+        let value = buffer.get(..length).unwrap_or_default();
+        rustix::fs::setxattr(to, &*name, value, XattrFlags::empty())?;
+    }
+    Ok(())
 }
 
 /// Unmounts what of it is mounted.
@@ -149,3 +195,6 @@ fn mount_one(
         options,
     )?)
 }
+
+#[cfg(test)]
+mod tests;
