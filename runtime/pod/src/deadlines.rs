@@ -28,6 +28,8 @@ pub struct Deadlines {
     pub stop: Duration,
     /// For a log that can't be written to; then the container's output is dropped.
     pub log: Duration,
+    /// For the monitor's own answers.
+    pub monitor: vm_client::Deadlines,
 }
 
 impl Deadlines {
@@ -41,6 +43,10 @@ impl Deadlines {
             drain: DRAIN.saturating_mul(scale),
             stop: STOP.saturating_mul(scale),
             log: LOG.saturating_mul(scale),
+            monitor: vm_client::Deadlines::scaled(scale),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,6 +250,7 @@ fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodEr
         console,
         disks: Vec::new(),
         nics: Vec::new(),
+        deadlines: plan.deadlines.monitor,
     };
     let rest = Rest {
         note: plan.note,

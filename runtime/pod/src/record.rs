@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use vm_client::Monitor;
 
-use crate::plan::Lifetime;
+use crate::{Deadlines, plan::Lifetime};
 
 const RECORD: &str = "record.json";
 const VERSION: u32 = 1;
@@ -176,21 +176,21 @@ fn write_record(folder: &Path, pod: &PodId, lifetime: &Lifetime) -> Result<File,
 ///
 /// # Errors
 /// When the folder can't be read.
-pub async fn sweep(pods_dir: &Path, stop_deadline: Duration) -> Result<Vec<String>, RecordError> {
-    sweep_where(pods_dir, stop_deadline, |record| !record.lasting).await
+pub async fn sweep(pods_dir: &Path, deadlines: Deadlines) -> Result<Vec<String>, RecordError> {
+    sweep_where(pods_dir, deadlines, |record| !record.lasting).await
 }
 
 /// The same for the pods of a daemon that nobody has taken over.
 pub(crate) async fn sweep_lasting(
     pods_dir: &Path,
-    stop_deadline: Duration,
+    deadlines: Deadlines,
 ) -> Result<Vec<String>, RecordError> {
-    sweep_where(pods_dir, stop_deadline, |record| record.lasting).await
+    sweep_where(pods_dir, deadlines, |record| record.lasting).await
 }
 
 async fn sweep_where(
     pods_dir: &Path,
-    stop_deadline: Duration,
+    deadlines: Deadlines,
     mine: fn(&Record) -> bool,
 ) -> Result<Vec<String>, RecordError> {
     let entries = match fs::read_dir(pods_dir) {
@@ -209,8 +209,8 @@ async fn sweep_where(
         let Some(lock) = take_abandoned(&path) else {
             continue;
         };
-        if let Ok(monitor) = Monitor::attach(&path).await {
-            let ending = monitor.stop(stop_deadline).await;
+        if let Ok(monitor) = Monitor::attach(&path, deadlines.monitor).await {
+            let ending = monitor.stop(deadlines.stop).await;
             tracing::info!(pod = %path.display(), ?ending.reason, "ended an abandoned monitor");
         }
         match fs::remove_dir_all(&path) {

@@ -69,7 +69,7 @@ pub async fn recover(
         // A task that panicked has said so; its pod's run folder is swept below.
         recovered.pods.extend(pod.ok());
     }
-    recovered.ended = record::sweep_lasting(pods_dir, deadlines.stop).await?;
+    recovered.ended = record::sweep_lasting(pods_dir, deadlines).await?;
     Ok(recovered)
 }
 
@@ -155,7 +155,7 @@ async fn attach(
 }
 
 async fn reach(held: &mut Held, deadlines: Deadlines) -> Result<Agent, String> {
-    let monitor = Monitor::attach(held.folder.path())
+    let monitor = Monitor::attach(held.folder.path(), deadlines.monitor)
         .await
         .map_err(|error| format!("its VM ended while no daemon ran: {error}"))?;
     let monitor = held.monitor.insert(Arc::new(monitor));

@@ -15,8 +15,9 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
+    Deadlines,
     channel::{Channel, ChannelError},
-    deadlines, lost,
+    lost,
     machine::RequestError,
     process::Process,
     run_folder, words,
@@ -44,6 +45,7 @@ pub(crate) struct Keeper {
     pub(crate) process: Process,
     /// Kills the process, whatever the keeper waits for.
     pub(crate) kill: Arc<Notify>,
+    pub(crate) deadlines: Deadlines,
 }
 
 /// What happened first.
@@ -109,9 +111,10 @@ impl Keeper {
             None => run_folder::connect(&self.run_folder).map_err(RequestError::Connect)?,
         };
         let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        let deadline = self.deadlines.request;
         let answer = tokio::select! {
-            answered = timeout(deadlines::REQUEST, ask(&control, &request, &fds)) => {
-                answered.unwrap_or(Err(RequestError::Late))
+            answered = timeout(deadline, ask(&control, &request, &fds)) => {
+                answered.unwrap_or(Err(RequestError::Late { deadline }))
             }
             () = self.kill.notified() => {
                 self.kill();
@@ -136,7 +139,8 @@ impl Keeper {
     }
 
     async fn is_dying(&self) -> bool {
-        timeout(deadlines::DYING, self.process.gone()).await.is_ok()
+        let wait = timeout(self.deadlines.dying, self.process.gone());
+        wait.await.is_ok()
     }
 
     fn kill(&self) {
@@ -148,7 +152,7 @@ impl Keeper {
 
     /// Waits for the process to be gone and says why the machine ended.
     async fn bury(&mut self, last_word: Option<Ending>) -> Ending {
-        self.see_gone(deadlines::KILL).await;
+        self.see_gone(self.deadlines.kill).await;
         let mut ending = last_word.or_else(|| self.late_word()).unwrap_or_else(|| {
             let complaint = self.process.complaint();
             lost::ending(self.process.reap(), &complaint)
@@ -166,7 +170,8 @@ impl Keeper {
             return;
         }
         self.kill();
-        if timeout(deadlines::KILL, self.process.gone()).await.is_err() {
+        let wait = timeout(self.deadlines.kill, self.process.gone());
+        if wait.await.is_err() {
             warn!(
                 pid = self.process.pid(),
                 "the monitor does not go away after SIGKILL"
@@ -190,7 +195,7 @@ impl Keeper {
     async fn farewell(mut self) {
         self.control = None;
         match self.launch.take().map(|(_, lifetime)| lifetime) {
-            Some(Lifetime::WithLauncher) => self.see_gone(deadlines::FAREWELL).await,
+            Some(Lifetime::WithLauncher) => self.see_gone(self.deadlines.farewell).await,
             Some(Lifetime::UntilStopped) => self.process.gone().await,
             None => return,
         }

@@ -1,7 +1,7 @@
 //! From a plan to a running machine. Main function: [`launch`]. Whatever fails on the way, or if the caller goes away, the
 //! bundle of what was acquired ends the process and removes the sockets.
 
-use std::{fs::File, io, path::PathBuf};
+use std::{fs::File, io, path::PathBuf, time::Duration};
 
 use monitor::{Invalid, Reply, Running};
 use rustix::{
@@ -12,7 +12,6 @@ use thiserror::Error;
 
 use crate::{
     channel::{Channel, ChannelError},
-    deadlines,
     lost::{self, Death},
     plan::LaunchPlan,
     process::{self, Newborn, Process},
@@ -57,8 +56,11 @@ pub enum LaunchError {
         how: String,
     },
     /// It neither ran nor refused in time.
-    #[error("the machine did not run {} s after the monitor was started; the monitor was killed", deadlines::LAUNCH.as_secs())]
-    Late,
+    #[error("the machine did not run within {deadline:?}; the monitor was killed")]
+    Late {
+        /// How long it had.
+        deadline: Duration,
+    },
 }
 
 /// What a finished launch gives.
@@ -72,8 +74,9 @@ pub(crate) struct Born {
 
 /// Launches and waits until the machine's processors run.
 pub(crate) async fn launch(plan: LaunchPlan) -> Result<Born, LaunchError> {
-    let wait = tokio::time::timeout(deadlines::LAUNCH, launch_unhurried(plan));
-    wait.await.unwrap_or(Err(LaunchError::Late))
+    let deadline = plan.deadlines.launch;
+    let wait = tokio::time::timeout(deadline, launch_unhurried(plan));
+    wait.await.unwrap_or(Err(LaunchError::Late { deadline }))
 }
 
 async fn launch_unhurried(plan: LaunchPlan) -> Result<Born, LaunchError> {
@@ -86,7 +89,8 @@ async fn launch_unhurried(plan: LaunchPlan) -> Result<Born, LaunchError> {
     let (launch, mut newborn) = start(&plan, &bound, &kvm).await?;
     let running = first_word(&launch, &mut newborn).await?;
     let control = run_folder::connect(&plan.run_folder)?;
-    let process = newborn.grown().ok_or(LaunchError::Late)?;
+    let deadline = plan.deadlines.launch;
+    let process = newborn.grown().ok_or(LaunchError::Late { deadline })?;
     bound.keep();
     Ok(Born {
         process,

@@ -10,7 +10,7 @@
 //! owns its sockets and its process; the handle sends it commands.
 
 mod channel;
-pub mod deadlines;
+mod deadlines;
 mod keeper;
 mod launch;
 mod lost;
@@ -21,6 +21,7 @@ mod run_folder;
 mod words;
 
 pub use channel::ChannelError;
+pub use deadlines::Deadlines;
 pub use launch::LaunchError;
 pub use machine::{AttachError, Monitor, RequestError};
 pub use monitor::{

@@ -1,5 +1,8 @@
 //! The handle to one machine. Main type: [`Monitor`]. It sends commands to the `keeper`, which owns the sockets.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -12,8 +15,8 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
+    Deadlines,
     channel::ChannelError,
-    deadlines,
     keeper::{self, Command, Keeper},
     launch::{self, LaunchError},
     plan::{DiskPlan, LaunchPlan, NicPlan, Parcel},
@@ -79,8 +82,11 @@ pub enum RequestError {
     #[error("the machine has ended: {}: {}", .0.reason, .0.text)]
     Ended(Ending),
     /// No answer in time.
-    #[error("the monitor did not answer in {} s", deadlines::REQUEST.as_secs())]
-    Late,
+    #[error("the monitor did not answer within {deadline:?}")]
+    Late {
+        /// How long it had.
+        deadline: Duration,
+    },
     /// The control socket was lost and can't be had again.
     #[error("connect to the monitor again")]
     Connect(#[source] SocketError),
@@ -99,7 +105,7 @@ impl Monitor {
     /// When that fails; then there is no process and no socket.
     pub async fn launch(plan: LaunchPlan) -> Result<(Self, Running), LaunchError> {
         let run_folder = plan.run_folder.clone();
-        let lifetime = plan.lifetime;
+        let (lifetime, deadlines) = (plan.lifetime, plan.deadlines);
         let born = launch::launch(plan).await?;
         let keeper = Keeper {
             run_folder,
@@ -107,6 +113,7 @@ impl Monitor {
             launch: Some((born.launch, lifetime)),
             process: born.process,
             kill: Arc::default(),
+            deadlines,
         };
         Ok((Self::keep(keeper), born.running))
     }
@@ -115,7 +122,7 @@ impl Monitor {
     ///
     /// # Errors
     /// When none answers there.
-    pub async fn attach(run_folder: &Path) -> Result<Self, AttachError> {
+    pub async fn attach(run_folder: &Path, deadlines: Deadlines) -> Result<Self, AttachError> {
         let folder = run_folder.to_owned();
         let gone = |source| AttachError::Gone {
             run_folder: folder.clone(),
@@ -126,10 +133,11 @@ impl Monitor {
             run_folder: folder.clone(),
             source,
         };
-        let wait = tokio::time::timeout(deadlines::REQUEST, keeper::ask_status(&control));
+        let deadline = deadlines.request;
+        let wait = tokio::time::timeout(deadline, keeper::ask_status(&control));
         let (_, pidfd) = wait
             .await
-            .unwrap_or(Err(RequestError::Late))
+            .unwrap_or(Err(RequestError::Late { deadline }))
             .map_err(dumb)?;
         let Some(process) = pidfd.and_then(|fd| Process::foreign(fd).ok()) else {
             return Err(AttachError::NoProcess { run_folder: folder });
@@ -140,6 +148,7 @@ impl Monitor {
             launch: None,
             process,
             kill: Arc::default(),
+            deadlines,
         };
         Ok(Self::keep(keeper))
     }

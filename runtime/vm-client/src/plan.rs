@@ -15,6 +15,8 @@ use monitor::{
     Segment, VERSION, Vsock,
 };
 
+use crate::Deadlines;
+
 /// The guest's vsock context id. The device is not the host's, so every guest can have the same.
 const GUEST_CID: u32 = 3;
 
@@ -47,6 +49,8 @@ pub struct LaunchPlan {
     pub disks: Vec<DiskPlan>,
     /// NICs that are there from the start.
     pub nics: Vec<NicPlan>,
+    /// How long to wait for the monitor.
+    pub deadlines: Deadlines,
 }
 
 /// A disk to give to a machine.

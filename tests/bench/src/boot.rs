@@ -8,7 +8,7 @@ use std::{
 use agent_client::{Agent, Connector};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use vm_client::{Identity, LaunchPlan, Lifetime, Monitor, Processors};
+use vm_client::{Deadlines, Identity, LaunchPlan, Lifetime, Monitor, Processors};
 
 use crate::{deadlines, dist::Dist, memory, qemu, trace};
 
@@ -77,6 +77,7 @@ async fn boot_ours(dist: &Dist, program: &Path) -> Result<Sample> {
         console: None,
         disks: Vec::new(),
         nics: Vec::new(),
+        deadlines: Deadlines::scaled(deadlines::MONITOR_SCALE),
     };
     let (monitor, _running) = Monitor::launch(plan).await?;
     let pid = monitor.pid().context("learn the monitor's process id")?;

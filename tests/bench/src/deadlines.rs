@@ -5,6 +5,9 @@ use std::time::Duration;
 /// From a monitor's exec to its agent's answer.
 pub(crate) const BOOT: Duration = Duration::from_secs(600);
 
+/// How much longer than on hardware a monitor may take.
+pub(crate) const MONITOR_SCALE: u32 = 20;
+
 /// For one place's measurements, all together.
 pub(crate) const PLACE: Duration = Duration::from_secs(1800);
 

@@ -42,12 +42,12 @@ impl Session {
         let deadlines = self.plan.deadlines;
         let has_terminal = self.container.spec.terminal.is_some();
         // What a killed run before this one left.
-        pod::sweep(&pods_dir, deadlines.stop).await?;
+        pod::sweep(&pods_dir, deadlines).await?;
         let (pod, process) = tokio::select! {
             started = start(self.plan, self.container) => started?,
             number = signals.next_forward() => {
                 // The half-started pod has no owner any more.
-                pod::sweep(&pods_dir, deadlines.stop).await?;
+                pod::sweep(&pods_dir, deadlines).await?;
                 return Ok(ExitStatus::Signaled(number).shell_code());
             }
         };

@@ -3,7 +3,10 @@
 use super::*;
 
 const ENDS: Lifetime = Lifetime::WithLauncher;
-const STOP: Duration = Duration::from_secs(5);
+
+fn soon() -> Deadlines {
+    Deadlines::scaled(1)
+}
 
 fn pod(name: &str) -> PodId {
     name.parse().unwrap()
@@ -13,7 +16,10 @@ fn pod(name: &str) -> PodId {
 async fn folder_of_a_living_owner_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(dir.path(), &pod("a"), &ENDS).unwrap();
-    assert_eq!(sweep(dir.path(), STOP).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        sweep(dir.path(), soon()).await.unwrap(),
+        Vec::<String>::new()
+    );
     assert!(folder.path().join(RECORD).exists());
     folder.remove().unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -24,7 +30,7 @@ async fn folder_of_a_dead_owner_is_swept() {
     let dir = tempfile::tempdir().unwrap();
     // Dropped without `remove`: what a killed process leaves.
     drop(RunFolder::create(dir.path(), &pod("b"), &ENDS).unwrap());
-    assert_eq!(sweep(dir.path(), STOP).await.unwrap(), ["b"]);
+    assert_eq!(sweep(dir.path(), soon()).await.unwrap(), ["b"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -36,7 +42,7 @@ async fn half_made_folder_is_left_until_it_is_old() {
     fs::create_dir(&old).unwrap();
     let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
     File::open(&old).unwrap().set_modified(hour_ago).unwrap();
-    assert_eq!(sweep(dir.path(), STOP).await.unwrap(), ["old"]);
+    assert_eq!(sweep(dir.path(), soon()).await.unwrap(), ["old"]);
 }
 
 #[test]
@@ -51,7 +57,7 @@ fn same_pod_twice_is_refused() {
 async fn missing_folder_has_nothing_to_sweep() {
     let dir = tempfile::tempdir().unwrap();
     assert!(
-        sweep(&dir.path().join("none"), STOP)
+        sweep(&dir.path().join("none"), soon())
             .await
             .unwrap()
             .is_empty()
@@ -67,13 +73,13 @@ fn lasts() -> Lifetime {
 async fn pod_that_outlives_its_owner_is_left_to_the_next_daemon() {
     let dir = tempfile::tempdir().unwrap();
     drop(RunFolder::create(dir.path(), &pod("d"), &lasts()).unwrap());
-    assert!(sweep(dir.path(), STOP).await.unwrap().is_empty());
+    assert!(sweep(dir.path(), soon()).await.unwrap().is_empty());
     let taken = RunFolder::take_over(dir.path(), &pod("d")).unwrap();
     // While somebody has it, nobody else gets it.
     let again = RunFolder::take_over(dir.path(), &pod("d"));
     assert!(matches!(again, Err(RecordError::Exists { .. })));
-    assert!(sweep_lasting(dir.path(), STOP).await.unwrap().is_empty());
+    assert!(sweep_lasting(dir.path(), soon()).await.unwrap().is_empty());
     drop(taken);
-    assert_eq!(sweep_lasting(dir.path(), STOP).await.unwrap(), ["d"]);
+    assert_eq!(sweep_lasting(dir.path(), soon()).await.unwrap(), ["d"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -37,6 +37,7 @@ fn plan() -> LaunchPlan {
         kernel: file(),
         guest_image: Some(file()),
         console: Some(file()),
+        deadlines: Deadlines::scaled(1),
         disks: vec![DiskPlan {
             id: "image".parse().unwrap(),
             segments: vec![segment(0), segment(4096)],

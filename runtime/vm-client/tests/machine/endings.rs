@@ -7,7 +7,7 @@ use vm_client::{EndReason, Ending, Lifetime, Monitor};
 
 use crate::{
     guest,
-    stage::{SOON, Scene, gone, soon},
+    stage::{SOON, Scene, gone, patience, soon},
 };
 
 async fn check(code: &[u8], reason: EndReason, text: &str, tail: &str) {
@@ -121,7 +121,9 @@ async fn machine_ends_with_its_launcher() {
     let Some(scene) = Scene::set() else { return };
     let monitor = scene.launch(guest::WAITS).await;
     let pid = monitor.pid().unwrap();
-    let watcher = soon(Monitor::attach(scene.folder())).await.unwrap();
+    let watcher = soon(Monitor::attach(scene.folder(), patience()))
+        .await
+        .unwrap();
     drop(monitor);
     let ending = soon(watcher.ended()).await;
     assert_eq!(ending.reason, EndReason::LauncherGone);
@@ -136,7 +138,9 @@ async fn machine_outlives_its_launcher_and_is_attached_to() {
     let (monitor, _) = soon(Monitor::launch(plan)).await.unwrap();
     let pid = monitor.pid().unwrap();
     drop(monitor);
-    let monitor = soon(Monitor::attach(scene.folder())).await.unwrap();
+    let monitor = soon(Monitor::attach(scene.folder(), patience()))
+        .await
+        .unwrap();
     assert_eq!(monitor.pid(), Some(pid));
     assert_eq!(soon(monitor.status()).await.unwrap().name, "test");
     assert_eq!(soon(monitor.stop(SOON)).await.reason, EndReason::Stopped);
@@ -147,7 +151,9 @@ async fn machine_outlives_its_launcher_and_is_attached_to() {
 async fn foreign_monitor_that_is_killed_is_lost_without_a_signal() {
     let Some(scene) = Scene::set() else { return };
     let monitor = scene.launch(guest::WAITS).await;
-    let watcher = soon(Monitor::attach(scene.folder())).await.unwrap();
+    let watcher = soon(Monitor::attach(scene.folder(), patience()))
+        .await
+        .unwrap();
     let pid = i32::try_from(monitor.pid().unwrap()).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     let ending = soon(watcher.ended()).await;

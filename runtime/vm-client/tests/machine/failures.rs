@@ -12,7 +12,7 @@ use vm_client::{LaunchPlan, Monitor};
 
 use crate::{
     guest,
-    stage::{Scene, chain, soon},
+    stage::{Scene, chain, patience, soon},
 };
 
 async fn check(change: impl FnOnce(&mut LaunchPlan), expect: &str) {
@@ -132,7 +132,7 @@ fn runs(program: &Path) -> bool {
 #[tokio::test]
 async fn folder_without_a_monitor_can_not_be_attached_to() {
     let Some(scene) = Scene::set() else { return };
-    let error = soon(Monitor::attach(scene.folder()))
+    let error = soon(Monitor::attach(scene.folder(), patience()))
         .await
         .map(|_| ())
         .unwrap_err();

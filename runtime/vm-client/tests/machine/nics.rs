@@ -1,7 +1,6 @@
 //! NICs that come and go in front of real taps, and what is refused. Frames need a guest with a driver; `virtio` tests them.
 
 use std::{
-    io::Write,
     os::fd::OwnedFd,
     process::{Command, Stdio},
 };
@@ -59,11 +58,7 @@ fn taps(queues: usize, flags: u16, header: u8) -> Option<Vec<OwnedFd>> {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    writeln!(
-        std::io::stderr(),
-        "SKIPPED: making a tap needs python3, root and /dev/net/tun: {failed}"
-    )
-    .unwrap();
+    eprintln!("SKIPPED: making a tap needs python3, root and /dev/net/tun: {failed}");
     None
 }
 

@@ -8,13 +8,18 @@ use std::{
 };
 
 use tempfile::TempDir;
-use vm_client::{Identity, LaunchPlan, Lifetime, Monitor, Processors};
+use vm_client::{Deadlines, Identity, LaunchPlan, Lifetime, Monitor, Processors};
 
 /// For anything that happens at once on a host that is not stuck.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// An id that nobody else on a host should have.
 const NOBODY: u32 = 60_123;
+
+/// These tests also run where virtualisation is emulated.
+pub(crate) fn patience() -> Deadlines {
+    Deadlines::scaled(10)
+}
 
 /// A place to launch in.
 #[derive(Debug)]
@@ -73,6 +78,7 @@ impl Scene {
             console: None,
             disks: Vec::new(),
             nics: Vec::new(),
+            deadlines: patience(),
         }
     }
 
