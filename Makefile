@@ -17,7 +17,9 @@ triple  := x86_64-unknown-linux-gnu
 static  := $(target)/$(triple)/release
 testbed := $(target)/debug/testbed
 stage   := tests/testbed/stage
-programs := cofferdam cofferdam-vmm cofferdam-agent testbed-init
+# Builds a test program of a crate and prints where it is.
+test_program := tests/testbed/test-program
+programs := cofferdam cofferdam-vmm cofferdam-agent testbed-init list-tree
 # How long each fuzz target runs.
 SECONDS ?= 60
 
@@ -31,7 +33,8 @@ run: packages rust dist ## build everything and run a container in a microVM, sa
 test: packages rust check-stages dist ## every check and every test, end-to-end tests last
 	@# Without a banner behind it: the last word is the test runner's.
 	@printf '\n== end-to-end tests\n' >&2
-	@COFFERDAM_DIST=$(dist) cargo test -q -p e2e
+	@COFFERDAM_DIST=$(dist) COFFERDAM_KERNEL_MOUNT_TEST=$$($(test_program) images kernel_mount) \
+	    cargo test -q -p e2e
 
 check: packages rust check-stages ## the part of `make test` that needs no VM; LONG=1 adds a round of fuzzing
 ifdef LONG
@@ -49,7 +52,8 @@ check-stages:
 	@$(stage) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc -q --workspace --no-deps
 
 e2e: packages rust dist ## end-to-end tests alone; T=NAME runs those whose names hold NAME
-	@$(stage) 'end-to-end tests' env COFFERDAM_DIST=$(dist) cargo test -q -p e2e -- $(T)
+	@$(stage) 'end-to-end tests' env COFFERDAM_DIST=$(dist) \
+	    COFFERDAM_KERNEL_MOUNT_TEST=$$($(test_program) images kernel_mount) cargo test -q -p e2e -- $(T)
 
 bench: packages rust dist ## counts, bytes and ratios of one boot, beside QEMU's microvm machine
 	@tests/testbed/packages bench
@@ -63,7 +67,7 @@ testbed: packages rust tools ## a shell in the nested test host
 dist: packages rust tools ## programs, kernel, guest image, test image and configuration, in target/dist/
 	@$(stage) 'static programs' env RUSTFLAGS='-C target-feature=+crt-static' \
 	    LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/x86_64-linux-gnu \
-	    cargo build -q --release --target $(triple) -p cofferdam -p vmm -p agentd -p testbed $(programs:%=--bin %)
+	    cargo build -q --release --target $(triple) -p cofferdam -p vmm -p agentd -p testbed -p harness $(programs:%=--bin %)
 	@$(stage) 'guest kernel, guest image, test image' tests/testbed/assemble $(static) $(target)/debug $(dist)
 
 tools:

@@ -28,7 +28,7 @@ pub(crate) const DIST_VARIABLE: &str = "COFFERDAM_DIST";
 /// What the dist folder holds that is tested here.
 const PROGRAM: &str = "cofferdam";
 const MONITOR: &str = "cofferdam-vmm";
-const OTHER_PARTS: [&str; 3] = ["vmlinux", "guest.cpio", "config.toml"];
+const OTHER_PARTS: [&str; 4] = ["vmlinux", "guest.cpio", "config.toml", "list-tree"];
 
 /// The programs under test, and a store with the test image that tests share.
 #[derive(Debug, Clone)]
@@ -118,6 +118,11 @@ impl Case {
             subject,
             before,
         })
+    }
+
+    /// The programs under test, and all that they need.
+    pub(crate) fn dist(&self) -> &Path {
+        &self.setting.dist
     }
 
     /// A folder of the test's own; it goes with the test.
@@ -211,6 +216,28 @@ impl Case {
             );
             thread::park_timeout(LOOK_AGAIN);
         }
+    }
+
+    /// Waits until no monitor runs any more.
+    pub(crate) fn no_monitor(&self) -> Result<()> {
+        let deadline = Instant::now() + self.patience.stretch(deadlines::STEP);
+        loop {
+            let left = processes(MONITOR);
+            if left.is_empty() {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "a process called {MONITOR} is still there: {left:?}"
+            );
+            thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+
+    /// The run folders of pods that this test's state has.
+    pub(crate) fn run_folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(pods(&self.subject)).into_iter().flatten();
+        entries.flatten().map(|entry| entry.path()).collect()
     }
 
     /// Waits until the host is as it was before the test: a process that was killed takes a moment to go.

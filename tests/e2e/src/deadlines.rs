@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 pub(crate) const RUN: Duration = Duration::from_secs(30);
 /// A run that moves 50 MiB.
 pub(crate) const LONG_RUN: Duration = Duration::from_secs(60);
+/// Walks of large trees with files of gigabytes that are holes, which the kernels of today read like any other.
+pub(crate) const COMPARISON: Duration = Duration::from_secs(120);
 /// A command that boots no VM: `image ls`, `check`, or a mistake that is seen before a VM starts.
 pub(crate) const COMMAND: Duration = Duration::from_secs(10);
 /// What a running VM shall do next: a line that appears, a process that goes.

@@ -1,10 +1,8 @@
 //! `cofferdam image`: archives go in whole or not at all, and come out of the store as a root file system.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use harness::image::{Bundle, Compression, ImageBuilder, Layer};
@@ -16,9 +14,6 @@ use crate::case::Case;
 use crate::deadlines;
 use crate::running::Ended;
 use crate::test_image;
-
-/// Names the test program of the images crate that lets the guest's kernel judge the store's output.
-pub(crate) const KERNEL_MOUNT_VARIABLE: &str = "COFFERDAM_KERNEL_MOUNT_TEST";
 
 pub(crate) const TESTS: &[Test] = &[
     ("oci_archive_is_listed_run_and_removed", |case| {
@@ -48,7 +43,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("file_that_is_no_archive_keeps_nothing", no_archive),
     ("file_that_is_not_there_is_named", no_file),
     ("unknown_image_cannot_be_removed", unknown_image),
-    ("erofs_compares_equal_to_tar_for_the_kernel", kernel_mount),
 ];
 
 /// The name of the images that are only imported.
@@ -276,17 +270,6 @@ fn unknown_image(case: &Case) -> Result<()> {
     case.tell(&["image", "rm", "no-such-image"])?
         .expect_failure()?
         .expect_error_naming(&["no-such-image"])?;
-    Ok(())
-}
-
-/// The images crate's own test does the comparing; here it meets a kernel with EROFS.
-fn kernel_mount(case: &Case) -> Result<()> {
-    let Some(program) = env::var_os(KERNEL_MOUNT_VARIABLE) else {
-        eprintln!("skipped: {KERNEL_MOUNT_VARIABLE} does not name the test program");
-        return Ok(());
-    };
-    case.finish(Command::new(program), deadlines::LONG_RUN)?
-        .expect_code(0)?;
     Ok(())
 }
 

@@ -12,7 +12,9 @@ mod test_host;
 mod test_image;
 
 mod check;
+mod disk_removal;
 mod frame;
+mod image_compare;
 mod image_import;
 mod run_exit;
 mod run_failures;
@@ -37,6 +39,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("frame", frame::TESTS),
     ("check", check::TESTS),
     ("image_import", image_import::TESTS),
+    ("image_compare", image_compare::TESTS),
     ("run_exit", run_exit::TESTS),
     ("run_output", run_output::TESTS),
     ("run_stdin", run_stdin::TESTS),
@@ -44,6 +47,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("run_limits", run_limits::TESTS),
     ("run_isolation", run_isolation::TESTS),
     ("run_failures", run_failures::TESTS),
+    ("disk_removal", disk_removal::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {

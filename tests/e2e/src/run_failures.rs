@@ -1,22 +1,20 @@
 //! What can go wrong with a run: the error says what and what to do, at once, and nothing is left behind.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal};
 
 use crate::Test;
 use crate::case::Case;
 use crate::deadlines;
-use crate::running::Ended;
+use crate::running::{Ended, Running};
 
 pub(crate) const TESTS: &[Test] = &[
     ("missing_command_is_127_and_named", missing_command),
     ("command_that_is_no_program_is_126_and_named", no_program),
-    (
-        "missing_working_directory_is_named_or_made",
-        missing_directory,
-    ),
+    ("missing_working_directory_is_made", missing_directory),
     ("unknown_image_is_named", unknown_image),
     ("unknown_user_is_named", unknown_user),
     ("unknown_flag_is_named", unknown_flag),
@@ -33,6 +31,11 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "monitor_killed_before_the_guest_is_up_is_said",
         monitor_killed_early,
+    ),
+    ("run_killed_takes_its_vm_along", run_killed),
+    (
+        "run_killed_before_the_guest_is_up_takes_its_vm_along",
+        run_killed_early,
     ),
 ];
 
@@ -72,14 +75,16 @@ fn no_program(case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// Runtimes differ on whether they make it; saying nothing would be wrong.
+/// As other runtimes do; one that can't be made, because something else is there, is named.
 fn missing_directory(case: &Case) -> Result<()> {
-    let ended = case.run(&["--workdir", "/no/such/folder"], &["pwd"])?;
-    if ended.status.success() {
-        ended.expect_stdout("/no/such/folder\n")?;
-    } else {
-        ended.expect_error_naming(&["/no/such/folder"])?;
-    }
+    case.run(&["--workdir", "/no/such/folder"], &["pwd"])?
+        .expect_code(0)?
+        .expect_stdout("/no/such/folder\n")?;
+    let ended = case.run(&["--workdir", "/etc/passwd"], &["pwd"])?;
+    ended
+        .expect_failure()?
+        .expect_stdout("")?
+        .expect_error_naming(&["/etc/passwd"])?;
     Ok(())
 }
 
@@ -172,6 +177,41 @@ fn monitor_killed_early(case: &Case) -> Result<()> {
     kill(monitor)?;
     let ended = running.finish(case.patience.stretch(deadlines::STEP))?;
     failed(&ended, &["monitor"])
+}
+
+fn run_killed(case: &Case) -> Result<()> {
+    let running = case.start(&["-i"], &["sh", "-c", "echo up; cat"])?;
+    running
+        .stdout
+        .wait_for("up\n", case.patience.stretch(deadlines::RUN))?;
+    nothing_survives(case, running)
+}
+
+fn run_killed_early(case: &Case) -> Result<()> {
+    let running = case.start(&["-i"], &["cat"])?;
+    case.monitor()?;
+    nothing_survives(case, running)
+}
+
+/// Kills the command itself, as the kernel does when memory runs out: nobody is left to tear down, so the VM ends by itself, and
+/// the next run removes the folder.
+fn nothing_survives(case: &Case, mut running: Running) -> Result<()> {
+    let patience = case.patience.stretch(deadlines::STEP);
+    let before = case.run_folders();
+    ensure!(before.len() == 1, "one pod has a run folder: {before:?}");
+    running.signal(Signal::KILL)?;
+    let ended = running.wait(patience)?;
+    ensure!(
+        ended.status.signal() == Some(9),
+        "it was killed, but {ended}"
+    );
+    case.no_monitor()?;
+    let left = case.run_folders();
+    ensure!(left == before, "nobody was there to remove it: {left:?}");
+    case.run(&[], &["true"])?.expect_code(0)?;
+    let left = case.run_folders();
+    ensure!(left.is_empty(), "the next run sweeps: {left:?}");
+    Ok(())
 }
 
 fn kill(process: Pid) -> Result<()> {

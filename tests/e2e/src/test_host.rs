@@ -17,7 +17,7 @@ pub(crate) const INSIDE_VARIABLE: &str = "COFFERDAM_TESTBED";
 /// Variables that mean the same on both sides.
 const PASSED_ON: &[&str] = &[
     SCALE_VARIABLE,
-    crate::image_import::KERNEL_MOUNT_VARIABLE,
+    crate::image_compare::KERNEL_MOUNT_VARIABLE,
     "RUST_BACKTRACE",
 ];
 
