@@ -16,6 +16,7 @@ pub use check::{CheckError, check_layer};
 pub(crate) use convert::{LayerStream, convert};
 pub(crate) use tar::{EntryKind, Skip, TarReader};
 pub use unpack::Packing;
+pub(crate) use unpack::unpack_file;
 
 use crate::digest::Digest;
 use crate::erofs::ErofsError;

@@ -13,10 +13,15 @@ pub const MANIFEST_BYTES: u64 = 4 * MIB;
 pub const CONFIG_BYTES: u64 = 4 * MIB;
 /// How deep an index may point to another index.
 pub const INDEX_DEPTH: usize = 4;
+/// Most manifests of one index. Images in use have some dozens.
+pub const INDEX_ENTRIES: usize = 1024;
 /// Most layers of one image. Docker stops at 127.
 pub const LAYERS: usize = 256;
 /// Most members of an image archive itself (blobs and folders, not the files of layers).
 pub const ARCHIVE_MEMBERS: usize = 64 * 1024;
+
+/// Most bytes that a packed image archive may unpack to: a few layers of the largest kind.
+pub const ARCHIVE_BYTES: u64 = 256 * GIB;
 
 /// Most entries of one layer's tar stream.
 pub const LAYER_ENTRIES: u64 = 4_000_000;

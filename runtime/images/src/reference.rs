@@ -93,6 +93,27 @@ impl Reference {
         self.tag.as_deref()
     }
 
+    /// The name without its digest; `None` if it has no tag.
+    #[must_use]
+    pub fn tagged(&self) -> Option<Self> {
+        let tagged = Self {
+            digest: None,
+            ..self.clone()
+        };
+        self.tag.is_some().then_some(tagged)
+    }
+
+    /// `host/path@digest`: what CRI calls a repo digest.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self {
+            host: self.host.clone(),
+            path: self.path.clone(),
+            tag: None,
+            digest: Some(digest),
+        }
+    }
+
     /// The digest that the name is pinned to.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {

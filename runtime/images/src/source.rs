@@ -3,10 +3,10 @@
 //! [`open`] finds out which and gives a [`SourceImage`] whose documents are checked: the digests and
 //! sizes of manifest and configuration, platform, number of layers. The layers' bytes are checked
 //! by `layer` when they are read. Rooms: `members` (files of an archive by name), `layout`, `docker`,
-//! `platform`. Above: `store`.
+//! `documents` (which registries send too), `platform`. Above: `store`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Arch, ImageConfiguration, Os};
 
@@ -16,6 +16,7 @@ use crate::limits;
 use crate::reference::Reference;
 
 mod docker;
+pub(crate) mod documents;
 mod layout;
 mod members;
 mod platform;
@@ -37,13 +38,16 @@ pub enum SourceError {
     /// Neither folder nor regular file.
     #[error("{0} is neither a folder nor a regular file")]
     Kind(PathBuf),
-    /// A packed archive.
-    #[error("{path} is packed with {packing}; unpack it first and import the plain tar")]
+    /// A packed archive that can't be unpacked.
+    #[error("unpack the archive {path}, which is packed with {packing}")]
     Packed {
         /// The archive.
         path: PathBuf,
         /// What with.
         packing: Packing,
+        /// Why.
+        #[source]
+        source: LayerError,
     },
     /// Not tar, or a damaged one.
     #[error("{path} is not a tar archive that can be read to its end")]
@@ -223,12 +227,14 @@ struct FoundLayer {
     label: Option<Packing>,
 }
 
-/// Opens a folder or an archive and reads the image in it; `name` chooses among several.
+/// Opens a folder or an archive and reads the image in it; `name` chooses among several. A packed archive is unpacked
+/// into `scratch`, a folder of the caller's that is going to go.
 pub(crate) fn open(
-    path: &std::path::Path,
+    path: &Path,
     name: Option<&Reference>,
+    scratch: &Path,
 ) -> Result<SourceImage, SourceError> {
-    let members = Members::open(path)?;
+    let members = Members::open(path, scratch)?;
     // `docker save` writes both since version 25; a layout promises more digests.
     let found = if members.has("oci-layout") && members.has("index.json") {
         layout::find(&members, name)?
@@ -242,52 +248,54 @@ pub(crate) fn open(
 
 /// Reads the configuration and joins its diff_ids to the layers.
 fn complete(members: Members, found: Found) -> Result<SourceImage, SourceError> {
-    let id = Digest::of(&found.config_bytes);
-    let config = ImageConfiguration::from_reader(found.config_bytes.as_slice())
-        .map_err(|source| SourceError::Config { digest: id, source })?;
-    let config_text = String::from_utf8(found.config_bytes)
-        .map_err(|source| SourceError::Text { digest: id, source })?;
-    if *config.os() != Os::Linux || *config.architecture() != Arch::Amd64 {
-        let found = format!("{}/{}", config.os(), config.architecture());
-        return Err(SourceError::Platform { found });
-    }
-    if found.layers.len() > limits::LAYERS {
-        return Err(SourceError::TooMany {
-            what: "layers",
-            limit: limits::LAYERS,
-        });
-    }
-    let diff_ids = config.rootfs().diff_ids();
-    if diff_ids.len() != found.layers.len() {
-        let (layers, diff_ids) = (found.layers.len(), diff_ids.len());
-        return Err(SourceError::LayerCount { layers, diff_ids });
-    }
+    let (id, config_text, diff_ids) = join(found.config_bytes, found.layers.len())?;
     let layers = found.layers.into_iter().zip(diff_ids);
-    let layers = layers.map(|(layer, diff_id)| {
-        let FoundLayer {
-            member,
-            promised,
-            label,
-        } = layer;
-        let what = || "the image configuration".to_owned();
-        let diff_id = diff_id.parse();
-        let diff_id = diff_id.map_err(|source| SourceError::BadDigest {
-            what: what(),
-            source,
-        })?;
-        Ok(SourceLayer {
-            member,
-            promised,
-            label,
-            diff_id,
-        })
+    let layers = layers.map(|(layer, diff_id)| SourceLayer {
+        member: layer.member,
+        promised: layer.promised,
+        label: layer.label,
+        diff_id,
     });
     Ok(SourceImage {
-        layers: layers.collect::<Result<_, SourceError>>()?,
+        layers: layers.collect(),
         members,
         id,
         manifest: found.manifest,
         config_text,
         names: found.names,
     })
+}
+
+/// Reads an image configuration: its digest, its text, and one diff_id for each of the layers.
+pub(crate) fn join(
+    config: Vec<u8>,
+    layers: usize,
+) -> Result<(Digest, String, Vec<Digest>), SourceError> {
+    let id = Digest::of(&config);
+    let parsed = ImageConfiguration::from_reader(config.as_slice())
+        .map_err(|source| SourceError::Config { digest: id, source })?;
+    let config_text =
+        String::from_utf8(config).map_err(|source| SourceError::Text { digest: id, source })?;
+    if *parsed.os() != Os::Linux || *parsed.architecture() != Arch::Amd64 {
+        let found = format!("{}/{}", parsed.os(), parsed.architecture());
+        return Err(SourceError::Platform { found });
+    }
+    if layers > limits::LAYERS {
+        return Err(SourceError::TooMany {
+            what: "layers",
+            limit: limits::LAYERS,
+        });
+    }
+    let diff_ids = parsed.rootfs().diff_ids();
+    if diff_ids.len() != layers {
+        let diff_ids = diff_ids.len();
+        return Err(SourceError::LayerCount { layers, diff_ids });
+    }
+    let diff_ids = diff_ids.iter().map(|diff_id| {
+        diff_id.parse().map_err(|source| SourceError::BadDigest {
+            what: "the image configuration".to_owned(),
+            source,
+        })
+    });
+    Ok((id, config_text, diff_ids.collect::<Result<_, _>>()?))
 }

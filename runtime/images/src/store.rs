@@ -7,21 +7,21 @@
 //! blobs/sha256/<diff_id>.erofs one layer each, by digest of its unpacked tar
 //! merged/sha256/<stack>.erofs  metadata of one stack of layers
 //! images/sha256/<id>.json      one record an image: the only thing that makes the rest count
+//! images/sha256/<id>.held      record of a removed image that a container still runs from
 //! tmp/                         imports under way
 //! imports.lock, records.lock   flock(2)
 //! ```
 //!
-//! An import writes below `tmp/` under a shared lock on `imports.lock`, syncs, renames blobs into
-//! place and last its record: before that rename the image is not there, after it is. Whoever can
+//! An intake (of an import or a pull) writes below `tmp/` under a shared lock on `imports.lock`, syncs, renames blobs
+//! into place and last its record: before that rename the image is not there, after it is. Whoever can
 //! lock `imports.lock` exclusively knows that nobody imports, and sweeps `tmp/` and every blob that
 //! no record names. A [`Rootfs`] holds a shared lock on its merged metadata file, which is segment 0
 //! of the device: the lock lives as long as any process has that descriptor, the monitor included.
-//! Rooms: `import`, `record`, `lock`, `remove`, `rootfs`. Below: `source`, `layer`, `merge`.
+//! Rooms: `intake`, `import`, `record`, `lock`, `remove`, `rootfs`, `image`, `usage`. Below: `source`, `layer`, `merge`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::ImageConfiguration;
 use serde::Serialize;
 
 use crate::digest::Digest;
@@ -30,14 +30,20 @@ use crate::layer::LayerError;
 use crate::reference::Reference;
 use crate::source::SourceError;
 
+mod image;
 mod import;
+mod intake;
 mod lock;
 mod record;
 mod remove;
 mod rootfs;
+mod usage;
 
+pub use image::{Image, ImageUser};
+pub use intake::Intake;
 use record::Records;
 pub use rootfs::{Rootfs, Segment};
+pub use usage::Usage;
 
 const FORMAT: &str = "1\n";
 
@@ -47,7 +53,7 @@ pub enum StoreError {
     /// No image has this name, digest or id prefix.
     #[error(
         "no image `{0}` in the store; see what there is with `cofferdam image ls`, \
-         or add it with `cofferdam image import`"
+         or add it with `cofferdam image pull` or `cofferdam image import`"
     )]
     NotFound(String),
     /// More than one image's id starts so.
@@ -116,10 +122,10 @@ pub enum StoreError {
         digest: Digest,
     },
     /// A layer is refused.
-    #[error("import layer {number} ({diff_id}) of {path}")]
+    #[error("import layer {number} ({diff_id}) of {origin}")]
     Layer {
-        /// The archive.
-        path: PathBuf,
+        /// The archive, or the image's name.
+        origin: String,
         /// Counts from 1, bottom first.
         number: usize,
         /// Its digest by the configuration.
@@ -128,32 +134,52 @@ pub enum StoreError {
         #[source]
         source: Box<LayerError>,
     },
+    /// An image is to be committed before its layers.
+    #[error("layer {diff_id} of {origin} is not in the store")]
+    LayerMissing {
+        /// The archive, or the image's name.
+        origin: String,
+        /// The layer.
+        diff_id: Digest,
+    },
     /// The layers could not be merged.
-    #[error("merge the layers of {path}")]
+    #[error("merge the layers of {origin}")]
     Merge {
-        /// The archive.
-        path: PathBuf,
+        /// The archive, or the image's name.
+        origin: String,
         /// Why.
         #[source]
         source: ErofsError,
     },
 }
 
-/// One imported image.
-#[derive(Clone, Debug)]
-pub struct Image {
-    /// Digest of the image configuration, which is how docker and CRI name an image.
-    pub id: Digest,
-    /// Every name that points here, sorted.
-    pub names: Vec<Reference>,
-    /// Digest of the image manifest; of the configuration where the archive had no manifest.
-    pub digest: Digest,
-    /// Bytes of the device; layers shared with other images count in each.
-    pub size: u64,
-    /// When the image was built, RFC 3339, as its maker says.
-    pub created: Option<String>,
-    /// Env, Cmd, Entrypoint, WorkingDir, User, StopSignal and the rest.
-    pub config: ImageConfiguration,
+impl StoreError {
+    /// Whether the disk, or a quota on it, is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        let first: &(dyn std::error::Error + 'static) = self;
+        let full = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        };
+        std::iter::successors(Some(first), |error| error.source())
+            .filter_map(|error| error.downcast_ref::<io::Error>())
+            .any(full)
+    }
+
+    /// Whether the image itself is at fault, and would be anywhere.
+    #[must_use]
+    pub fn is_bad_content(&self) -> bool {
+        match self {
+            Self::Source { .. } | Self::Pinned { .. } | Self::Merge { .. } => true,
+            Self::Layer { source, .. } => {
+                !matches!(**source, LayerError::Read(_) | LayerError::Write(_))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What an import is doing, for a progress line.
@@ -198,7 +224,7 @@ pub struct Removed {
 }
 
 /// A folder with images. Any number of processes may have it open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
 }
@@ -219,7 +245,7 @@ impl Store {
         }
         restrict(root)?;
         store.check_format()?;
-        store.sweep()?;
+        store.reclaim()?;
         Ok(store)
     }
 
@@ -247,10 +273,36 @@ impl Store {
         records.image(id)
     }
 
-    /// Removes a name; with its last name (or when given by id) the image goes, with all blobs that
-    /// no other image needs. An image in use stays.
+    /// Starts to write an image that arrives piece by piece. `origin` names it in messages.
+    pub fn intake(&self, origin: &str) -> Result<Intake, StoreError> {
+        Intake::new(self, origin.to_owned())
+    }
+
+    /// Removes a tag; with its last tag (or when given by id or digest) the image goes, with all blobs that no other image
+    /// needs. An image in use stays.
     pub fn remove(&self, what: &str) -> Result<Removed, StoreError> {
         remove::remove(self, what)
+    }
+
+    /// Removes the image with all its names, whichever is given. Where a container still runs from it, its blobs stay until
+    /// a [`Store::reclaim`] after that.
+    pub fn remove_image(&self, what: &str) -> Result<Removed, StoreError> {
+        remove::remove_image(self, what)
+    }
+
+    /// Marks an image as one that garbage collectors leave alone. A removal by hand still removes it.
+    pub fn pin(&self, what: &str) -> Result<(), StoreError> {
+        record::change(self, what, |record| record.pinned = true)
+    }
+
+    /// Undoes [`Store::pin`].
+    pub fn unpin(&self, what: &str) -> Result<(), StoreError> {
+        record::change(self, what, |record| record.pinned = false)
+    }
+
+    /// Disk space and inodes that the store takes.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        usage::usage(self)
     }
 
     /// Opens the files that make up the image's device.
@@ -306,8 +358,9 @@ impl Store {
         }
     }
 
-    /// Removes what a killed import left and what no image needs, unless someone is importing.
-    fn sweep(&self) -> Result<u64, StoreError> {
+    /// Removes what a killed import left and what neither an image nor a container needs, unless someone is importing.
+    /// Gives the bytes of disk that are free now.
+    pub fn reclaim(&self) -> Result<u64, StoreError> {
         match lock::try_exclusive(&self.imports_lock())? {
             Some(_lock) => remove::sweep(self),
             None => Ok(0),

@@ -1,9 +1,11 @@
 //! Gzip, zstd or plain: told apart by label and by first bytes, which must agree.
 //!
-//! Main type: [`Packing`]. Used by `convert`.
+//! Main type: [`Packing`]. Used by `convert`, and by `source` for archives that are packed as a whole.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek, Write};
+use std::path::Path;
 
 use super::LayerError;
 use crate::limits;
@@ -51,9 +53,14 @@ pub(crate) fn unpack<'a>(
     packed: impl Read + 'a,
     label: Option<Packing>,
 ) -> Result<(Packing, Box<dyn Read + 'a>), LayerError> {
-    let mut packed = BufReader::with_capacity(128 << 10, packed);
-    let first_bytes = fill(&mut packed).map_err(LayerError::Read)?;
-    let found = Packing::of(first_bytes);
+    let mut packed = packed;
+    let mut magic = Vec::with_capacity(Packing::MAGIC_SIZE);
+    // A stream from a network gives what has arrived, be it one byte.
+    let most = Packing::MAGIC_SIZE as u64;
+    let read = (&mut packed).take(most).read_to_end(&mut magic);
+    read.map_err(LayerError::Read)?;
+    let found = Packing::of(&magic);
+    let packed = BufReader::with_capacity(128 << 10, Cursor::new(magic).chain(packed));
     if let Some(labelled) = label
         && labelled != found
     {
@@ -77,9 +84,36 @@ pub(crate) fn unpack<'a>(
     Ok((found, unpacked))
 }
 
-/// The first bytes, without consuming them; fewer only at the end of the stream. A first read may
-/// be short, but the sources here are files and slices, whose reads are not.
-fn fill<R: Read>(packed: &mut BufReader<R>) -> io::Result<&[u8]> {
-    let bytes = packed.fill_buf()?;
-    Ok(&bytes[..bytes.len().min(Packing::MAGIC_SIZE)])
+const COPY_SIZE: usize = 128 << 10;
+
+/// Unpacks a whole archive into a new file, and gives that from its start with its length.
+pub(crate) fn unpack_file(packed: &File, path: &Path) -> Result<(File, u64), LayerError> {
+    let packed_bytes = packed.metadata().map_err(LayerError::Read)?.len();
+    let (packing, mut unpacked) = unpack(packed, None)?;
+    let damaged = |source| LayerError::Unpack { packing, source };
+    let mut options = File::options();
+    let file = options.read(true).write(true).create_new(true).open(path);
+    let mut file = file.map_err(LayerError::Write)?;
+    let mut buffer = vec![0; COPY_SIZE];
+    let mut stored: u64 = 0;
+    loop {
+        let read = unpacked.read(&mut buffer).map_err(damaged)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all(&buffer[..read]).map_err(LayerError::Write)?;
+        stored += read as u64;
+        if stored > limits::ARCHIVE_BYTES {
+            return Err(LayerError::TooMuch {
+                what: "bytes unpacked",
+                limit: limits::ARCHIVE_BYTES,
+            });
+        }
+        if stored > limits::BOMB_FLOOR_BYTES && stored / limits::BOMB_RATIO > packed_bytes {
+            let packed = packed_bytes;
+            return Err(LayerError::Bomb { stored, packed });
+        }
+    }
+    file.rewind().map_err(LayerError::Read)?;
+    Ok((file, stored))
 }

@@ -1,42 +1,15 @@
 //! An OCI image layout: `index.json` → (index →) manifest → configuration and layers.
 //!
-//! Spec: OCI image spec 1.1, image-layout.md, image-index.md, manifest.md. Docker's media types are
-//! taken as well, since registries hand them out and tools store them in layouts unchanged.
-
-use std::collections::HashMap;
+//! Spec: OCI image spec 1.1, image-layout.md. The documents themselves are read in `documents`.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::platform::{self, Platform};
-use super::{Found, FoundLayer, Members, SourceError};
+use super::documents::{self, Descriptor, Index, Manifest, member, parse, parse_digest};
+use super::{Found, Members, SourceError, platform};
 use crate::digest::Digest;
-use crate::layer::{Packing, printable};
+use crate::layer::printable;
 use crate::limits;
 use crate::reference::Reference;
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: String,
-    size: u64,
-    platform: Option<Platform>,
-    #[serde(default)]
-    annotations: HashMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,19 +49,13 @@ pub(super) fn find(members: &Members, name: Option<&Reference>) -> Result<Found,
     })?;
     let descriptor = manifests.swap_remove(place);
     let (digest, bytes) = document(members, &descriptor, "manifest", limits::MANIFEST_BYTES)?;
-    let manifest: Manifest = parse(&format!("manifest {digest}"), &bytes)?;
-    if manifest.layers.len() > limits::LAYERS {
-        return Err(SourceError::TooMany {
-            what: "layers",
-            limit: limits::LAYERS,
-        });
-    }
+    let manifest = Manifest::parse(&format!("manifest {digest}"), &bytes)?;
     let config = &manifest.config;
     let (_, config_bytes) = document(members, config, "image configuration", limits::CONFIG_BYTES)?;
     let layers = manifest
         .layers
         .iter()
-        .map(layer)
+        .map(documents::found_layer)
         .collect::<Result<_, _>>()?;
     Ok(Found {
         manifest: Some(digest),
@@ -172,21 +139,16 @@ fn flatten(
         return Err(SourceError::Nested(limits::INDEX_DEPTH));
     }
     for descriptor in descriptors {
-        match descriptor.media_type.as_str() {
-            "application/vnd.oci.image.index.v1+json"
-            | "application/vnd.docker.distribution.manifest.list.v2+json" => {
-                let (digest, bytes) =
-                    document(members, &descriptor, "index", limits::MANIFEST_BYTES)?;
-                let index: Index = parse(&format!("index {digest}"), &bytes)?;
-                flatten(members, index.manifests, depth + 1, manifests)?;
-            }
-            "application/vnd.oci.image.manifest.v1+json"
-            | "application/vnd.docker.distribution.manifest.v2+json" => manifests.push(descriptor),
-            other => {
-                let what = format!("manifest {}", printable(descriptor.digest.as_bytes()));
-                let media_type = printable(other.as_bytes());
-                return Err(SourceError::MediaType { what, media_type });
-            }
+        if descriptor.is_index() {
+            let (digest, bytes) = document(members, &descriptor, "index", limits::MANIFEST_BYTES)?;
+            let index: Index = parse(&format!("index {digest}"), &bytes)?;
+            flatten(members, index.manifests, depth + 1, manifests)?;
+        } else if descriptor.is_manifest() {
+            manifests.push(descriptor);
+        } else {
+            let what = format!("manifest {}", printable(descriptor.digest.as_bytes()));
+            let media_type = printable(descriptor.media_type.as_bytes());
+            return Err(SourceError::MediaType { what, media_type });
         }
         if manifests.len() > limits::ARCHIVE_MEMBERS {
             let limit = limits::ARCHIVE_MEMBERS;
@@ -197,35 +159,6 @@ fn flatten(
         }
     }
     Ok(())
-}
-
-fn layer(descriptor: &Descriptor) -> Result<FoundLayer, SourceError> {
-    let digest = parse_digest(descriptor, "the manifest")?;
-    let packing = match descriptor.media_type.as_str() {
-        "application/vnd.oci.image.layer.v1.tar"
-        | "application/vnd.oci.image.layer.nondistributable.v1.tar"
-        | "application/vnd.docker.image.rootfs.diff.tar" => Packing::Plain,
-        "application/vnd.oci.image.layer.v1.tar+gzip"
-        | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-        | "application/vnd.docker.image.rootfs.diff.tar.gzip"
-        | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Packing::Gzip,
-        "application/vnd.oci.image.layer.v1.tar+zstd"
-        | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
-        | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Packing::Zstd,
-        other => {
-            let media_type = printable(other.as_bytes());
-            return Err(SourceError::MediaType {
-                what: format!("layer {digest}"),
-                media_type,
-            });
-        }
-    };
-    let promised = Some((digest, descriptor.size));
-    Ok(FoundLayer {
-        member: member(digest),
-        promised,
-        label: Some(packing),
-    })
 }
 
 /// Reads a document behind a descriptor and checks size and digest.
@@ -262,24 +195,4 @@ fn document(
         });
     }
     Ok((expected, bytes))
-}
-
-fn member(digest: Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
-}
-
-fn parse_digest(descriptor: &Descriptor, what: &str) -> Result<Digest, SourceError> {
-    let digest = descriptor.digest.parse();
-    digest.map_err(|source| SourceError::BadDigest {
-        what: what.to_owned(),
-        source,
-    })
-}
-
-fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, SourceError> {
-    let document = serde_json::from_slice(bytes);
-    document.map_err(|source| SourceError::Json {
-        what: what.to_owned(),
-        source,
-    })
 }

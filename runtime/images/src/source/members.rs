@@ -1,7 +1,7 @@
 //! The files of an archive by name, whether it is a folder or a tar.
 //!
 //! Main type: [`Members`]. A tar is indexed once, by its headers alone; members are then read where
-//! they lie. Used by `layout` and `docker`, and by the store for layers.
+//! they lie. A packed tar is unpacked into a file first. Used by `layout` and `docker`, and by the store for layers.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::SourceError;
-use crate::layer::{EntryKind, Packing, TarReader, printable};
+use crate::layer::{self, EntryKind, Packing, TarReader, printable};
 use crate::limits;
 
 #[derive(Debug)]
@@ -53,8 +53,8 @@ enum MemberFile<'a> {
 const LINK_HOPS: usize = 4;
 
 impl Members {
-    pub(crate) fn open(path: &Path) -> Result<Self, SourceError> {
-        let file = open(path)?;
+    pub(crate) fn open(path: &Path, scratch: &Path) -> Result<Self, SourceError> {
+        let mut file = open(path)?;
         let metadata = file.metadata().map_err(|source| read_error(path, source))?;
         if metadata.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
@@ -62,20 +62,21 @@ impl Members {
         if !metadata.is_file() {
             return Err(SourceError::Kind(path.to_owned()));
         }
+        let mut length = metadata.len();
         let mut magic = [0; 4];
         let read = file
             .read_at(&mut magic, 0)
             .map_err(|source| read_error(path, source))?;
-        match Packing::of(&magic[..read]) {
-            Packing::Plain => {}
-            packing => {
-                return Err(SourceError::Packed {
-                    path: path.to_owned(),
-                    packing,
-                });
-            }
+        let packing = Packing::of(&magic[..read]);
+        if packing != Packing::Plain {
+            let unpacked = layer::unpack_file(&file, &scratch.join("archive.tar"));
+            (file, length) = unpacked.map_err(|source| SourceError::Packed {
+                path: path.to_owned(),
+                packing,
+                source,
+            })?;
         }
-        let index = index(path, &file, metadata.len())?;
+        let index = index(path, &file, length)?;
         Ok(Self::Tar {
             path: path.to_owned(),
             file,

@@ -12,7 +12,7 @@ use std::path::Path;
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
-use super::{Image, Store, StoreError, io_error};
+use super::{Image, Store, StoreError, io_error, lock};
 use crate::digest::Digest;
 use crate::limits;
 use crate::merge::LayerBlob;
@@ -24,6 +24,12 @@ pub(super) struct Record {
     pub(super) id: Digest,
     pub(super) manifest: Option<Digest>,
     pub(super) names: Vec<TakenName>,
+    /// Each `name@digest` that was pulled. A digest is one image's for good: nobody takes it away.
+    #[serde(default)]
+    pub(super) digests: Vec<Reference>,
+    /// Garbage collectors leave it alone.
+    #[serde(default)]
+    pub(super) pinned: bool,
     /// The image configuration as it came, byte for byte.
     pub(super) config: String,
     /// Every layer, bottom first.
@@ -156,8 +162,11 @@ impl Records {
     pub(super) fn by_digest(&self, digest: Digest) -> Option<Digest> {
         let known = self.by_id.contains_key(&digest).then_some(digest);
         known.or_else(|| {
-            let record = self.all().find(|record| record.manifest == Some(digest))?;
-            Some(record.id)
+            let has = |record: &&Record| {
+                let mut digests = record.digests.iter().filter_map(Reference::digest);
+                record.manifest == Some(digest) || digests.any(|pulled| pulled == digest)
+            };
+            self.all().find(has).map(|record| record.id)
         })
     }
 
@@ -168,7 +177,9 @@ impl Records {
             let record = self.by_id.get(&id)?;
             let same =
                 |known: &Reference| known.host() == name.host() && known.path() == name.path();
-            self.names(record).iter().any(same).then_some(id)
+            let names = self.names(record);
+            let mut known = names.iter().chain(&record.digests);
+            known.any(same).then_some(id)
         })
     }
 
@@ -191,12 +202,60 @@ impl Records {
         Ok(Image {
             id,
             names: self.names(record),
+            digests: record.digests.clone(),
+            pinned: record.pinned,
             digest: record.manifest.unwrap_or(id),
             size: record.metadata.length + segments.sum::<u64>(),
             created: config.created().clone(),
             config,
         })
     }
+}
+
+/// Makes the image count, with its names, in one rename.
+pub(super) fn commit(
+    store: &Store,
+    mut record: Record,
+    names: &[Reference],
+) -> Result<Image, StoreError> {
+    let _records_lock = lock::exclusive(&store.records_lock())?;
+    let records = Records::load(store)?;
+    let sequence = records.next_sequence();
+    if let Some(known) = records.get(record.id) {
+        record.names.clone_from(&known.names);
+        record.digests.clone_from(&known.digests);
+        record.pinned = known.pinned;
+        record.manifest = record.manifest.or(known.manifest);
+    }
+    for name in names {
+        match name.digest() {
+            Some(digest) => record.digests.push(name.pinned(digest)),
+            None => {
+                record.names.retain(|taken| taken.name != *name);
+                let name = name.clone();
+                record.names.push(TakenName { name, sequence });
+            }
+        }
+    }
+    record.digests.sort();
+    record.digests.dedup();
+    write(store, &record)?;
+    Records::load(store)?.image(record.id)
+}
+
+/// Changes one image's record in place.
+pub(super) fn change(
+    store: &Store,
+    what: &str,
+    change: impl FnOnce(&mut Record),
+) -> Result<(), StoreError> {
+    let _records_lock = lock::exclusive(&store.records_lock())?;
+    let mut records = Records::load(store)?;
+    let id = records.find(what)?;
+    let not_found = || StoreError::NotFound(what.to_owned());
+    let mut record = records.by_id.remove(&id).ok_or_else(not_found)?;
+    change(&mut record);
+    write(store, &record)
 }
 
 /// `None` if the record was removed since it was listed.

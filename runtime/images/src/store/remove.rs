@@ -1,7 +1,8 @@
 //! Takes names, images and what nobody needs out of the store.
 //!
-//! Records go first; blobs follow in a sweep that runs only while nobody imports, since an import
-//! counts on every blob it has seen.
+//! Records go first; blobs follow in a sweep that runs only while nobody imports, since an import counts on every blob it
+//! has seen. The record of an image that a container runs from can go too: it becomes a `.held` file, which names the
+//! blobs that the sweep must leave until nobody has the lock on the image's metadata any more.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -31,14 +32,17 @@ pub(super) fn remove(store: &Store, what: &str) -> Result<Removed, StoreError> {
             take_name(store, &records, name)?;
             vec![name.clone()]
         }
-        None => remove_image(store, &records, plan.record)?,
+        None => match unused(store, &records, plan.record)? {
+            Some(_lock) => take_record(store, &records, plan.record, Keep::Nothing)?,
+            None => return Err(StoreError::InUse(plan.record.id)),
+        },
     };
     let image = plan.only.is_none().then_some(plan.record.id);
     drop(records_lock);
     Ok(Removed {
         names,
         image,
-        freed_bytes: store.sweep()?,
+        freed_bytes: store.reclaim()?,
     })
 }
 
@@ -77,27 +81,61 @@ fn take_name(store: &Store, records: &Records, name: &Reference) -> Result<(), S
     Ok(())
 }
 
-fn remove_image(
-    store: &Store,
-    records: &Records,
-    record: &Record,
-) -> Result<Vec<Reference>, StoreError> {
+/// What is left of a record that goes.
+#[derive(Clone, Copy)]
+enum Keep {
+    Nothing,
+    /// The word to the sweep that a container needs the blobs.
+    Held,
+}
+
+/// Removes an image with all its names; its blobs follow at once or when the last container is gone.
+pub(super) fn remove_image(store: &Store, what: &str) -> Result<Removed, StoreError> {
+    let records_lock = lock::exclusive(&store.records_lock())?;
+    let records = Records::load(store)?;
+    let id = records.find(what)?;
+    let not_found = || StoreError::NotFound(what.to_owned());
+    let record = records.get(id).ok_or_else(not_found)?;
+    let lock = unused(store, &records, record)?;
+    let keep = lock.as_ref().map_or(Keep::Held, |_lock| Keep::Nothing);
+    let names = take_record(store, &records, record, keep)?;
+    drop(lock);
+    drop(records_lock);
+    Ok(Removed {
+        names,
+        image: Some(id),
+        freed_bytes: store.reclaim()?,
+    })
+}
+
+/// Proof that no container runs from an image: while it lives none can start, for `rootfs::open` looks at the record
+/// again after it has its own lock.
+struct Unused(#[expect(dead_code, reason = "the lock is held by being open")] Option<File>);
+
+/// `None` if a container runs from it.
+fn unused(store: &Store, records: &Records, record: &Record) -> Result<Option<Unused>, StoreError> {
     let shared = records
         .all()
         .any(|other| other.id != record.id && other.stack == record.stack);
     let merged = store.merged_blob(record.stack);
-    // Held until the record is gone: `rootfs::open` looks again after it has its own lock.
-    let _unused = match File::open(&merged) {
+    match File::open(&merged) {
         Ok(file) if !shared => {
             let exclusive = FlockOperation::NonBlockingLockExclusive;
-            if !lock::try_lock(&file, &merged, exclusive)? {
-                return Err(StoreError::InUse(record.id));
-            }
-            Some(file)
+            let locked = lock::try_lock(&file, &merged, exclusive)?;
+            Ok(locked.then_some(Unused(Some(file))))
         }
         // A damaged store must still let go of its images.
-        _ => None,
-    };
+        _ => Ok(Some(Unused(None))),
+    }
+}
+
+/// Takes the record away, and its names from older holders.
+fn take_record(
+    store: &Store,
+    records: &Records,
+    record: &Record,
+    keep: Keep,
+) -> Result<Vec<Reference>, StoreError> {
     let names = records.names(record);
     for name in &names {
         let older = |other: &&Record| {
@@ -110,7 +148,13 @@ fn remove_image(
         }
     }
     let path = store.record(record.id);
-    fs::remove_file(&path).map_err(io_error("remove", &path))?;
+    match keep {
+        Keep::Nothing => fs::remove_file(&path).map_err(io_error("remove", &path))?,
+        Keep::Held => {
+            let held = path.with_extension("held");
+            fs::rename(&path, &held).map_err(io_error("rename", &path))?;
+        }
+    }
     record::sync_folder(&store.images())?;
     Ok(names)
 }
@@ -130,9 +174,11 @@ pub(super) fn sweep(store: &Store) -> Result<u64, StoreError> {
             freed += remove_tree(&path)?;
         }
     }
+    let held = held(store)?;
+    let records: Vec<_> = records.all().chain(&held).collect();
     let named = |digest: Digest| std::ffi::OsString::from(format!("{}.erofs", digest.hex()));
-    let stacks: HashSet<_> = records.all().map(|record| named(record.stack)).collect();
-    let diff_ids = records.all().flat_map(|record| &record.diff_ids);
+    let stacks: HashSet<_> = records.iter().map(|record| named(record.stack)).collect();
+    let diff_ids = records.iter().flat_map(|record| &record.diff_ids);
     let layers: HashSet<_> = diff_ids.map(|diff_id| named(*diff_id)).collect();
     for (folder, used) in [(store.merged(), stacks), (store.blobs(), layers)] {
         for path in listing(&folder)? {
@@ -142,6 +188,31 @@ pub(super) fn sweep(store: &Store) -> Result<u64, StoreError> {
         }
     }
     Ok(freed)
+}
+
+/// The records of removed images that containers still run from; those of the others go.
+fn held(store: &Store) -> Result<Vec<Record>, StoreError> {
+    let mut held = Vec::new();
+    for path in listing(&store.images())? {
+        if path.extension().is_none_or(|extension| extension != "held") {
+            continue;
+        }
+        let Some(record) = record::read(&path)? else {
+            continue;
+        };
+        let merged = store.merged_blob(record.stack);
+        let exclusive = FlockOperation::NonBlockingLockExclusive;
+        let free = match File::open(&merged) {
+            Ok(file) => lock::try_lock(&file, &merged, exclusive)?,
+            Err(_gone) => true,
+        };
+        if free {
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        } else {
+            held.push(record);
+        }
+    }
+    Ok(held)
 }
 
 fn listing(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {

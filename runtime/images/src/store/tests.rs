@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::{Image, Progress, Store, StoreError};
 use crate::archive::{self, Packed, gzip, plain, zstandard};
 
+mod intake;
 mod refused;
 
 /// A store and a place for archives.
@@ -97,6 +98,12 @@ fn import_takes_every_packing_and_container_of_an_image() {
         "an import without a name takes none away"
     );
 
+    let whole = fs::read(bench.path("oci.tar")).unwrap();
+    for packed in [gzip(&whole), zstandard(&whole)] {
+        fs::write(bench.path("oci.tar.packed"), packed.bytes).unwrap();
+        let again = bench.import(&bench.path("oci.tar.packed"), None).unwrap();
+        assert_eq!((again.id, again.digest), (image.id, image.digest));
+    }
     for form in ["old", "new"] {
         let path = bench.path(form);
         docker_archive(&path, &layers, form == "new");

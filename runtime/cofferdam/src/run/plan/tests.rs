@@ -28,8 +28,10 @@ fn image(settings: oci_spec::image::Config) -> Image {
     Image {
         id: digest,
         names: Vec::new(),
+        digests: Vec::new(),
         digest,
         size: 0,
+        pinned: false,
         created: None,
         config,
     }

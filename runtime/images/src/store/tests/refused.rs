@@ -249,15 +249,19 @@ fn files_that_are_no_images_are_refused() {
     let bench = Bench::new();
     let check = |name: &str, bytes: &[u8], expect: &str| {
         fs::write(bench.path(name), bytes).unwrap();
+        let empty = bench.files();
         let error = text(&bench.import(&bench.path(name), None).unwrap_err());
         assert!(error.contains(expect), "{name}: {error}");
+        assert_eq!(bench.files(), empty, "{name}");
     };
     check("text", b"hello, this is no archive", "not a tar archive");
     check("empty.tar", &tar(&[]), "holds no image");
+    let packed = gzip(&tar(&[file("a", "b")])).bytes;
+    check("packed", &packed, "packed holds no image");
     check(
-        "packed",
-        &gzip(&tar(&[])).bytes,
-        "packed with gzip; unpack it first",
+        "cut",
+        &packed[..packed.len() - 9],
+        "packed with gzip: unpack the gzip stream",
     );
     check("list", &tar(&[file("manifest.json", "[]")]), "missing");
     check(
