@@ -60,6 +60,11 @@ pub const DOORS: &[Door] = &[
         reason: "gRPC ends in the daemon's CRI door",
     },
     Door {
+        package: "reqwest",
+        crates: &["registry"],
+        reason: "what may be sent to which host is decided in one place",
+    },
+    Door {
         package: "clap",
         crates: &["cofferdam", "testbed", "bench"],
         reason: "arguments are read in programs",

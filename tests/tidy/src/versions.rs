@@ -41,6 +41,11 @@ pub const EXCEPTIONS: &[Exception] = &[
         reason: "0.14: prost 0.14's macro and build crates; nothing of it is shipped",
     },
     Exception {
+        package: "getrandom",
+        versions: 2,
+        reason: "0.2: ring 0.17",
+    },
+    Exception {
         package: "linux-raw-sys",
         versions: 2,
         reason: "0.4: with rustix 0.38",
