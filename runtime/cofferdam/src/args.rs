@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Runs OCI containers in KVM microVMs of their own.
 ///
-/// First steps: `cofferdam check` says whether this host can do it; `cofferdam image import FILE` takes an image;
+/// First steps: `cofferdam check` says whether this host can do it; `cofferdam image pull NAME` gets an image;
 /// `cofferdam run --image NAME -- COMMAND` runs it.
 #[derive(Debug, Parser)]
 #[command(
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a command in a container in a VM of its own; exit as it exits
     Run(Box<RunArguments>),
-    /// Import, list and remove images
+    /// Pull, import, list and remove images
     #[command(subcommand)]
     Image(ImageCommand),
     /// Say whether this host can run VMs, and what to do where it can't
@@ -104,20 +104,51 @@ pub(crate) struct RunArguments {
     pub(crate) command: Vec<String>,
 }
 
-/// Import, list and remove images.
+/// Pull, import, list and remove images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
+    /// Pull an image from its registry, or from a mirror of it
+    Pull(PullArguments),
     /// Import an OCI layout folder, an OCI archive or a docker-archive (`docker save`)
     Import(ImportArguments),
     /// List the images
     Ls(JsonArgument),
-    /// Remove a name; the image goes with its last name
+    /// Remove a name; the image goes with its last tag, or when given by id or digest
     Rm(RemoveArguments),
+}
+
+/// Pull an image from its registry, or from a mirror of it.
+///
+/// A short name is one of Docker Hub: busybox is docker.io/library/busybox:latest. Layers that the store has are not fetched again.
+/// Each layer is checked and converted while it arrives; a connection that breaks is taken up where it broke. A pull that fails or
+/// is interrupted leaves nothing behind. Mirrors, plain http and certificate authorities are set under `registry` in the
+/// configuration (see `cofferdam config`).
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cofferdam image pull busybox
+  cofferdam image pull registry.example:5000/team/app:1.2
+  cofferdam image pull registry.example/app@sha256:9a3f...      # by digest; the image then has no tag
+  cofferdam image pull --username me --password-stdin registry.example/app < password")]
+pub(crate) struct PullArguments {
+    /// NAME[:TAG][@DIGEST]
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// User name at the registry; it is sent to the registry itself, and to mirrors with send_credentials
+    #[arg(long, value_name = "USER", requires = "password_stdin")]
+    pub(crate) username: Option<String>,
+
+    /// Read the password or access token from standard input
+    #[arg(long, requires = "username")]
+    pub(crate) password_stdin: bool,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArgument,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
-    /// Folder or archive; layers may be plain, gzip or zstd
+    /// Folder or archive, the archive may be packed with gzip or zstd; layers may be plain, gzip or zstd
     #[arg(value_name = "FILE")]
     pub(crate) source: PathBuf,
 

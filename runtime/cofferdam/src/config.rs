@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use registry::Hosts;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -28,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) deadline_scale: u32,
+    pub(crate) registry: Hosts,
     pub(crate) vm: Vm,
     pub(crate) container: Container,
     pub(crate) jail: Jail,

@@ -1,14 +1,16 @@
-//! `cofferdam image import|ls|rm`: the image store from the command line. Below: `images`.
+//! `cofferdam image pull|import|ls|rm`: the image store from the command line. Below: `images`; `pull` is in a room of its own.
 
 use anyhow::Context;
 use images::{Image, Progress, Reference, Store};
 use serde::Serialize;
 
 use crate::{
-    args::{ImageCommand, ImportArguments},
+    args::{ImageCommand, ImportArguments, JsonArgument},
     config::Config,
     output::{self, ProgressLine},
 };
+
+mod pull;
 
 /// Characters of an id that a list shows, as docker and crictl do.
 const SHORT_ID: usize = 12;
@@ -18,6 +20,7 @@ const SHORT_ID: usize = 12;
 struct Row {
     id: String,
     names: Vec<String>,
+    repo_digests: Vec<String>,
     digest: String,
     size_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,6 +32,7 @@ impl From<&Image> for Row {
         Self {
             id: image.id.to_string(),
             names: image.names.iter().map(ToString::to_string).collect(),
+            repo_digests: image.digests.iter().map(ToString::to_string).collect(),
             digest: image.digest.to_string(),
             size_bytes: image.size,
             created: image.created.clone(),
@@ -40,6 +44,7 @@ impl From<&Image> for Row {
 pub(crate) fn image(config: &Config, command: &ImageCommand) -> anyhow::Result<()> {
     let store = Store::open(&config.image_dir())?;
     match command {
+        ImageCommand::Pull(arguments) => pull::pull(config, store, arguments),
         ImageCommand::Import(arguments) => import(&store, arguments),
         ImageCommand::Ls(output) => list(&store, output.json),
         ImageCommand::Rm(arguments) => {
@@ -60,17 +65,30 @@ fn import(store: &Store, arguments: &ImportArguments) -> anyhow::Result<()> {
         })
         .with_context(|| format!("import {}", arguments.source.display()))?;
     drop(line);
-    if arguments.output.json {
-        return output::json(&Row::from(&image));
+    announce("Imported", &image, &arguments.output)
+}
+
+/// Says which image has come, and under which names.
+fn announce(deed: &str, image: &Image, output: &JsonArgument) -> anyhow::Result<()> {
+    if output.json {
+        return output::json(&Row::from(image));
     }
-    let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
-    let names = if names.is_empty() {
-        "no name".to_owned()
-    } else {
-        names.join(", ")
-    };
-    output::line(&format!("Imported {} ({names})", short(&image)))?;
+    let names = names(image).join(", ");
+    output::line(&format!("{deed} {} ({names})", short(image)))?;
     Ok(())
+}
+
+/// Its tags; an image without one goes by its digests.
+fn names(image: &Image) -> Vec<String> {
+    let names = if image.names.is_empty() {
+        &image.digests
+    } else {
+        &image.names
+    };
+    if names.is_empty() {
+        return vec!["<none>".to_owned()];
+    }
+    names.iter().map(ToString::to_string).collect()
 }
 
 fn describe(progress: &Progress) -> String {
@@ -99,15 +117,8 @@ fn list(store: &Store, json: bool) -> anyhow::Result<()> {
     }
     let mut rows = vec![["NAME", "ID", "SIZE"].map(str::to_owned)];
     for image in &images {
-        let unnamed = ["<none>".to_owned()];
-        let names: Vec<String> = image.names.iter().map(ToString::to_string).collect();
-        let names = if names.is_empty() {
-            unnamed.to_vec()
-        } else {
-            names
-        };
         rows.extend(
-            names
+            names(image)
                 .into_iter()
                 .map(|name| [name, short(image), size(image.size)]),
         );

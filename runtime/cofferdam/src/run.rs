@@ -103,7 +103,7 @@ fn find_image(store: &Store, name: Option<&str>) -> anyhow::Result<Image> {
     match (images.pop(), images.len()) {
         (Some(only), 0) => Ok(only),
         (None, _) => Err(anyhow!(
-            "there is no image: add one with `cofferdam image import FILE`"
+            "there is no image: add one with `cofferdam image pull NAME` or `cofferdam image import FILE`"
         )),
         (Some(_), more) => Err(anyhow!(
             "there are {} images: say which with --image NAME",

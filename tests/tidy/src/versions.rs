@@ -26,6 +26,11 @@ pub struct Exception {
 
 pub const EXCEPTIONS: &[Exception] = &[
     Exception {
+        package: "base64",
+        versions: 2,
+        reason: "0.22: tonic 0.14; ours is that of reqwest's stack",
+    },
+    Exception {
         package: "bitflags",
         versions: 2,
         reason: "1: vmm-sys-util 0.15, ttrpc's nix 0.26",

@@ -38,5 +38,8 @@ fn wrong_arguments_are_refused() {
     check(&["cofferdam", "run", "--cpus", "0"]);
     check(&["cofferdam", "run", "--memory", "1"]);
     check(&["cofferdam", "image", "rm"]);
+    check(&["cofferdam", "image", "pull"]);
+    check(&["cofferdam", "image", "pull", "a", "--username", "me"]);
+    check(&["cofferdam", "image", "pull", "a", "--password-stdin"]);
     check(&["cofferdam", "walk"]);
 }

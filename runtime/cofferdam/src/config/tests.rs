@@ -42,6 +42,71 @@ fn wrong_configuration_is_refused_by_name() {
 }
 
 #[test]
+fn registries_are_read_in_order_and_checked_by_key() {
+    let config = parse(
+        r#"
+        [[registry]]
+        host = "docker.io"
+        [[registry.mirrors]]
+        url = "http://127.0.0.1:5000"
+        [[registry.mirrors]]
+        url = "https://mirror.example"
+        ca_file = "/ca.pem"
+        send_credentials = true
+        [[registry]]
+        host = "*"
+        mirrors = [{ url = "http://127.0.0.1:5001" }]
+        "#,
+    )
+    .unwrap();
+    let registries = config.registry.registries;
+    assert_eq!(registries.len(), 2);
+    let urls: Vec<_> = registries
+        .iter()
+        .flat_map(|registry| &registry.mirrors)
+        .map(|mirror| (mirror.url.as_str(), mirror.send_credentials))
+        .collect();
+    let expect = [
+        ("http://127.0.0.1:5000", false),
+        ("https://mirror.example", true),
+        ("http://127.0.0.1:5001", false),
+    ];
+    assert_eq!(urls, expect);
+    let check = |text: &str, expect: &str| {
+        let error = parse(text).unwrap_err();
+        let source = error.source().map(ToString::to_string).unwrap_or_default();
+        assert!(source.contains(expect), "{text:?} gave {source}");
+    };
+    check("[[registry]]\nurl = \"http://a\"", "host");
+    check("[[registry]]\nhost = \"a\"\ninsecure = true", "insecure");
+    check(
+        "[[registry]]\nhost = \"a\"\n[[registry.mirrors]]\nca_file = \"/x\"",
+        "url",
+    );
+    check(
+        "[[registry]]\nhost = \"a\"\nmirrors = [{ url = \"http://b\", tls = 1 }]",
+        "tls",
+    );
+}
+
+/// The keys in the comments of `registry` are those that are taken.
+#[test]
+fn documented_registry_is_one_that_is_taken() {
+    let example: String = DEFAULTS
+        .lines()
+        .filter_map(|line| line.strip_prefix("#     "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let config = parse(&example).unwrap();
+    let [registry] = &config.registry.registries[..] else {
+        panic!("{example}");
+    };
+    assert!(registry.url.is_some() && registry.ca_file.is_some());
+    assert_eq!(registry.mirrors.len(), 1);
+    assert!(registry.mirrors[0].ca_file.is_some());
+}
+
+#[test]
 fn missing_file_is_an_error_only_when_asked_for() {
     let missing = Path::new("/nonexistent/cofferdam.toml");
     assert!(matches!(
