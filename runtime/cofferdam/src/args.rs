@@ -27,6 +27,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command in a container in a VM of its own; exit as it exits
+    ///
+    /// The VM boots, the container's output and exit code come back, the VM is gone. A command that a signal ended gives 128
+    /// plus the signal's number, as in a shell; 125 means that Cofferdam failed, 126 that the command can't be executed, 127
+    /// that it does not exist.
     Run(Box<RunArguments>),
     /// Pull, import, list and remove images
     #[command(subcommand)]
@@ -39,11 +43,6 @@ pub(crate) enum Command {
     Version(JsonArgument),
 }
 
-/// Run a command in a container in a VM of its own; exit as it exits.
-///
-/// The VM boots, the container's output and exit code come back, the VM is gone. A command that a signal ended gives 128 plus
-/// the signal's number, as in a shell; 125 means that Cofferdam failed, 126 that the command can't be executed, 127 that it does
-/// not exist.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cofferdam run --image busybox -- uname -a

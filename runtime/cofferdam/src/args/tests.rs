@@ -30,6 +30,16 @@ fn run_takes_the_command_after_two_dashes() {
 }
 
 #[test]
+fn help_of_a_command_has_its_long_text() {
+    let check = |line: &[&str], expect: &str| {
+        let help = Arguments::try_parse_from(line).unwrap_err().to_string();
+        assert!(help.contains(expect), "{help}");
+    };
+    check(&["cofferdam", "run", "--help"], "125 means");
+    check(&["cofferdam", "image", "pull", "--help"], "Docker Hub");
+}
+
+#[test]
 fn wrong_arguments_are_refused() {
     let check = |line: &[&str]| {
         assert!(Arguments::try_parse_from(line).is_err(), "{line:?}");
