@@ -6,6 +6,8 @@
 //! value of 0 is skipped in silence.
 
 mod plan;
+mod update;
+mod usage;
 
 use std::{
     fs, io,
@@ -21,6 +23,7 @@ use rustix::{
 use thiserror::Error;
 
 pub use plan::PlanError;
+pub use usage::{Pressure, PressureShare, Usage};
 
 use crate::{
     deadlines::KILL_DEADLINE,
@@ -41,6 +44,15 @@ pub enum CgroupError {
         value: String,
         source: io::Error,
     },
+    #[error("read {file} of the container's cgroup")]
+    Read { file: String, source: io::Error },
+    #[error("{refused}; and what was changed before is not put back")]
+    NotUndone {
+        refused: String,
+        source: Box<CgroupError>,
+    },
+    #[error("the memory limit can't be {limit} bytes: {used} are in use")]
+    InUse { limit: u64, used: u64 },
     #[error("the guest's cgroups have no {file}, which the limit {value:?} needs")]
     NoSuchFile { file: String, value: String },
     #[error(transparent)]
@@ -53,16 +65,6 @@ pub enum CgroupError {
     StillPopulated { path: PathBuf },
     #[error("remove cgroup {path}")]
     Remove { path: PathBuf, source: io::Error },
-}
-
-/// What a container uses now. A controller that is missing counts 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub memory_bytes: u64,
-    pub memory_peak_bytes: u64,
-    pub cpu_us: u64,
-    pub pids: u64,
-    pub oom_kills: u64,
 }
 
 /// The cgroup of one container. Dropping it leaves the cgroup as it is.
@@ -211,19 +213,6 @@ impl Cgroup {
     #[must_use]
     pub fn oom_kills(&self) -> u64 {
         number_after(&self.read("memory.events"), "oom_kill")
-    }
-
-    /// What it uses now.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        let number = |file| self.read(file).trim().parse().unwrap_or(0);
-        Usage {
-            memory_bytes: number("memory.current"),
-            memory_peak_bytes: number("memory.peak"),
-            cpu_us: number_after(&self.read("cpu.stat"), "usage_usec"),
-            pids: number("pids.current"),
-            oom_kills: self.oom_kills(),
-        }
     }
 
     fn read(&self, file: &str) -> String {

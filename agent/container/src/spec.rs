@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    Capabilities, Linux, LinuxCapabilities, LinuxNamespaceType, LinuxSeccomp, LinuxSeccompAction,
-    Process, RootBuilder, Spec,
+    Capabilities, Linux, LinuxCapabilities, LinuxNamespaceType, LinuxResources, LinuxSeccomp,
+    LinuxSeccompAction, Process, RootBuilder, Spec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,15 @@ pub fn parse_process(json: &[u8]) -> Result<Process, Failure> {
         .map_err(|error| Failure::invalid(format!("oci_process is not an OCI process: {error}")))?;
     check_process(&process)?;
     Ok(process)
+}
+
+/// Reads the `linux.resources` of a container that runs.
+///
+/// # Errors
+/// With the reason, of kind `Invalid`.
+pub fn parse_resources(json: &[u8]) -> Result<LinuxResources, Failure> {
+    serde_json::from_slice(json)
+        .map_err(|error| Failure::invalid(format!("oci_resources are not OCI resources: {error}")))
 }
 
 /// What the executor applies, in the process itself, right before it becomes the command.

@@ -11,6 +11,8 @@ use thiserror::Error;
 pub enum PlanError {
     #[error("{limit} does not exist in cgroup version 2; leave it out")]
     OnlyInVersionOne { limit: &'static str },
+    #[error("{limit} can't be changed while the container runs")]
+    Fixed { limit: String },
     #[error("{limit} can't be {value}: {rule}")]
     BadValue {
         limit: &'static str,
