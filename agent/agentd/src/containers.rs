@@ -147,9 +147,7 @@ impl Containers {
             }
             Command::Remove { id, reply } => self.remove(id, reply),
             Command::Removed { id, result, reply } => self.removed(id, result, reply),
-            Command::Usage { id, reply } => {
-                drop(reply.send(self.live(&id).map(|live| live.usage())));
-            }
+            Command::Holdings { id, reply } => drop(reply.send(self.holdings(id))),
             Command::Stream { open, reply } => drop(reply.send(self.stream(&open))),
             Command::Events { after, reply } => drop(reply.send(Ok(self.journal.after(after)))),
             Command::OutOfMemory { id, kills } => self.journal.out_of_memory(id.as_str(), kills),
@@ -310,6 +308,18 @@ impl Containers {
             }
         }
         drop(reply.send(result));
+    }
+
+    fn holdings(&mut self, id: Option<ContainerId>) -> Result<Vec<(ContainerId, Holdings)>, Fault> {
+        if let Some(id) = id {
+            let holdings = self.live(&id)?.holdings().clone();
+            return Ok(vec![(id, holdings)]);
+        }
+        let live = |(id, slot): (&ContainerId, &Slot)| match slot {
+            Slot::Live(live) => Some((id.clone(), live.holdings().clone())),
+            Slot::Starting | Slot::Removing(_) => None,
+        };
+        Ok(self.slots.iter().filter_map(live).collect())
     }
 
     fn stream(&mut self, open: &Open) -> Result<StreamHandle, Fault> {

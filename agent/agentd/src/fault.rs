@@ -1,6 +1,6 @@
 //! What the agent answers when it does not do what was asked: the statuses of agent.proto.
 
-use container::{Failure, FailureKind, LaunchError};
+use container::{Failure, FailureKind, LaunchError, cgroup::CgroupError};
 use ttrpc::{Code, Error as TtrpcError};
 
 use crate::chain;
@@ -61,6 +61,19 @@ impl From<Failure> for Fault {
             kind,
             message: failure.message,
         }
+    }
+}
+
+impl From<CgroupError> for Fault {
+    fn from(error: CgroupError) -> Self {
+        let kind = match &error {
+            CgroupError::Plan(_) => FaultKind::InvalidArgument,
+            CgroupError::InUse { .. } | CgroupError::NoSuchFile { .. } => {
+                FaultKind::FailedPrecondition
+            }
+            _ => FaultKind::Internal,
+        };
+        Self::new(kind, chain(&error))
     }
 }
 

@@ -22,6 +22,7 @@ mod serve;
 mod start;
 mod stdio;
 mod sys;
+mod usage;
 
 use std::{env, fs::OpenOptions, io::Write, panic, process::ExitCode};
 

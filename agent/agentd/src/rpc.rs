@@ -18,6 +18,7 @@ use crate::{
     machine, network, pod,
     pod_files::{self, PodFiles},
     start::{self, ContainerPlan, RootPlan, StdioPlan, window_size},
+    usage,
 };
 
 /// What the methods need.
@@ -28,6 +29,8 @@ pub(crate) struct Service {
     pub(crate) ready_at_us: u64,
     pub(crate) shutdown: Arc<Notify>,
     pub(crate) network: Network,
+    /// One update of limits after the other: each puts back what was before it.
+    pub(crate) update_turn: Arc<Semaphore>,
 }
 
 /// Makes the pod's network, one call after the other: two at once would each undo the other's.
@@ -207,10 +210,42 @@ impl Agent for Service {
         _context: &TtrpcContext,
         request: wire::ContainerUsageRequest,
     ) -> ttrpc::Result<wire::ContainerUsageResponse> {
-        Ok(self
-            .owner
-            .usage(ContainerId::parse(&request.container_id)?)
-            .await?)
+        let id = ContainerId::parse(&request.container_id)?;
+        let holdings = self.owner.holdings(id.clone()).await?;
+        let used = start::blocking(move || {
+            usage::container(&id, &holdings)
+                .ok_or_else(|| Fault::not_found(format!("container {id} is being removed")))
+        });
+        Ok(used.await?)
+    }
+
+    async fn pod_usage(
+        &self,
+        _context: &TtrpcContext,
+        _request: wire::PodUsageRequest,
+    ) -> ttrpc::Result<wire::PodUsageResponse> {
+        let containers = self.owner.all_holdings().await?;
+        Ok(start::blocking(move || Ok(usage::pod(containers))).await?)
+    }
+
+    async fn update_container(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::UpdateContainerRequest,
+    ) -> ttrpc::Result<wire::UpdateContainerResponse> {
+        let id = ContainerId::parse(&request.container_id)?;
+        let json = limited("oci_resources", &request.oci_resources)?;
+        let resources = spec::parse_resources(json).map_err(Fault::from)?;
+        let holdings = self.owner.holdings(id).await?;
+        let turn = Arc::clone(&self.update_turn).acquire_owned().await;
+        let turn = turn.map_err(|closed| Fault::internal(&closed))?;
+        let update = start::blocking(move || {
+            let updated = holdings.cgroup.update(&resources);
+            drop(turn);
+            Ok(updated?)
+        });
+        to_its_end(update).await?;
+        Ok(wire::UpdateContainerResponse::default())
     }
 
     async fn events(

@@ -7,7 +7,11 @@ use agent::agent_ttrpc;
 use container::cgroup::{Cgroup, CgroupError};
 use rustix::process::set_child_subreaper;
 use thiserror::Error;
-use tokio::{runtime, sync::Notify, time::timeout};
+use tokio::{
+    runtime,
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
 use ttrpc::r#async::{Server, transport::Listener as RpcListener};
 
 use crate::{
@@ -79,6 +83,7 @@ async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
     let shutdown = Arc::new(Notify::new());
     let service = Service {
         network: Network::new(&setting),
+        update_turn: Arc::new(Semaphore::new(1)),
         setting,
         owner,
         ready_at_us: machine::since_boot_us(),

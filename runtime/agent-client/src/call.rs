@@ -18,9 +18,10 @@ use crate::{
     events::EventStream,
     network,
     output::OutputStream,
-    request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Usage},
+    request::{ContainerStart, PodStart, ProcessExec, ProcessRef},
     stdin::StdinSink,
     text::shown,
+    usage::{PodUsage, Usage},
 };
 
 /// One agent that has answered Hello. Clones share its connection; dropping the last one closes it.
@@ -347,6 +348,37 @@ impl Agent {
         within("ContainerUsage", deadline, call)
             .await
             .map(Usage::from)
+    }
+
+    /// What the guest and all its containers use now.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn pod_usage(&self, deadline: Duration) -> Result<PodUsage, AgentError> {
+        let request = wire::PodUsageRequest::default();
+        let call = self.client.pod_usage(context_of(deadline), &request);
+        within("PodUsage", deadline, call).await.map(PodUsage::from)
+    }
+
+    /// Changes the limits that the OCI `linux.resources` (JSON, at most 1 MiB) set: all of them or none.
+    ///
+    /// # Errors
+    /// As agent.proto says; the message names the limit that could not be changed.
+    pub async fn update_container(
+        &self,
+        container_id: &str,
+        oci_resources: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let request = wire::UpdateContainerRequest {
+            container_id: container_id.to_owned(),
+            oci_resources,
+            ..Default::default()
+        };
+        let call = self.client.update_container(context_of(deadline), &request);
+        within("UpdateContainer", deadline, call)
+            .await
+            .map(|_done| ())
     }
 
     /// The agent's events after that number. A caller that lost the stream subscribes again with the last number it has handled.

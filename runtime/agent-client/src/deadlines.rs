@@ -20,5 +20,8 @@ pub(crate) const MAX_CONNECT_ANSWER_BYTES: usize = 32;
 /// is cut off, so that it cannot fill the host's memory.
 pub(crate) const MAX_WAITING_EVENTS: usize = 8192;
 
+/// Containers or network interfaces in one answer about a pod's use.
+pub(crate) const MAX_LISTED: usize = 1024;
+
 /// A guest's text is cut here.
 pub(crate) const MAX_TEXT_BYTES: usize = 1024;

@@ -14,6 +14,7 @@ mod output;
 mod request;
 mod stdin;
 mod text;
+mod usage;
 
 pub use agent::PROTOCOL_VERSION;
 pub use call::{Agent, Hello};
@@ -21,8 +22,9 @@ pub use connect::Connector;
 pub use error::AgentError;
 pub use events::{Event, EventStream, ProcessEnd};
 pub use output::OutputStream;
-pub use request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Root, Stdio, Usage};
+pub use request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Root, Stdio};
 pub use stdin::StdinSink;
+pub use usage::{InterfaceUsage, PodUsage, Pressure, PressureShare, Traffic, Usage};
 
 /// Which of a process's streams of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -76,16 +76,6 @@ pub struct ProcessExec {
     pub stdio: Stdio,
 }
 
-/// What a container uses now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    pub memory_bytes: u64,
-    pub memory_peak_bytes: u64,
-    pub cpu_us: u64,
-    pub pids: u64,
-    pub oom_kills: u64,
-}
-
 impl From<PodStart> for wire::StartPodRequest {
     fn from(pod: PodStart) -> Self {
         Self {
@@ -144,18 +134,6 @@ impl From<ProcessExec> for wire::ExecProcessRequest {
             oci_process: exec.oci_process,
             stdio: Some(exec.stdio.into()).into(),
             ..Self::default()
-        }
-    }
-}
-
-impl From<wire::ContainerUsageResponse> for Usage {
-    fn from(usage: wire::ContainerUsageResponse) -> Self {
-        Self {
-            memory_bytes: usage.memory_bytes,
-            memory_peak_bytes: usage.memory_peak_bytes,
-            cpu_us: usage.cpu_us,
-            pids: usage.pids,
-            oom_kills: usage.oom_kills,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use agent::{agent::ContainerUsageResponse, stdio::Stream};
+use agent::stdio::Stream;
 use container::{Launch, WindowSize};
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
@@ -137,18 +137,6 @@ impl Live {
             )
         };
         set().map_err(|errno| failed("set the size of the terminal", &errno.into()))
-    }
-
-    pub(super) fn usage(&self) -> ContainerUsageResponse {
-        let usage = self.holdings.cgroup.usage();
-        ContainerUsageResponse {
-            memory_bytes: usage.memory_bytes,
-            memory_peak_bytes: usage.memory_peak_bytes,
-            cpu_us: usage.cpu_us,
-            pids: usage.pids,
-            oom_kills: usage.oom_kills,
-            ..Default::default()
-        }
     }
 
     pub(super) fn stream(&mut self, exec: &ExecId, stream: Stream) -> Result<StreamHandle, Fault> {

@@ -1,15 +1,17 @@
 //! The handle of the owner of all containers, and the commands that it sends.
 
 use agent::{
-    agent::{ContainerUsageResponse, Event, StartPodRequest, StartPodResponse},
+    agent::{Event, StartPodRequest, StartPodResponse},
     stdio::Open,
 };
 use container::{Process as OciProcess, WindowSize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::not_found;
 use crate::{
     deadlines::OWNER_QUEUE,
     fault::{Fault, FaultKind},
+    holdings::Holdings,
     ids::{ContainerId, ExecId},
     process::Process,
     start::{ContainerPlan, Running, StdioPlan},
@@ -84,9 +86,10 @@ pub(super) enum Command {
         result: Result<(), Fault>,
         reply: Reply<()>,
     },
-    Usage {
-        id: ContainerId,
-        reply: Reply<ContainerUsageResponse>,
+    /// Of one container, or of all.
+    Holdings {
+        id: Option<ContainerId>,
+        reply: Reply<Vec<(ContainerId, Holdings)>>,
     },
     Stream {
         open: Open,
@@ -190,8 +193,19 @@ impl Owner {
         self.ask(|reply| Command::Remove { id, reply }).await
     }
 
-    pub(crate) async fn usage(&self, id: ContainerId) -> Result<ContainerUsageResponse, Fault> {
-        self.ask(|reply| Command::Usage { id, reply }).await
+    /// What a container that has been started and not been removed holds.
+    pub(crate) async fn holdings(&self, id: ContainerId) -> Result<Holdings, Fault> {
+        let missing = not_found(&id);
+        let id = Some(id);
+        let found = self.ask(|reply| Command::Holdings { id, reply }).await?;
+        let mut found = found.into_iter();
+        found.next().map(|(_, holdings)| holdings).ok_or(missing)
+    }
+
+    /// Of all of them.
+    pub(crate) async fn all_holdings(&self) -> Result<Vec<(ContainerId, Holdings)>, Fault> {
+        let id = None;
+        self.ask(|reply| Command::Holdings { id, reply }).await
     }
 
     pub(crate) async fn stream(&self, open: Open) -> Result<StreamHandle, Fault> {

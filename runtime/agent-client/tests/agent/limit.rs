@@ -1,7 +1,7 @@
 //! Limits of a container's cgroup, each where this machine's cgroup version 2 has the controller.
 
-use agent_client::ProcessEnd;
-use serde_json::json;
+use agent_client::{AgentError, ProcessEnd};
+use serde_json::{Value, json};
 
 use crate::host::{DEADLINE, Host, shell};
 
@@ -101,10 +101,117 @@ async fn usage_is_told_while_it_runs() {
     host.create("c", shell("sleep 1000")).await.unwrap();
     let usage = host.agent.container_usage("c", DEADLINE).await.unwrap();
     assert_eq!(usage.oom_kills, 0);
+    assert_eq!(usage.container_id, "c");
+    assert!(usage.time_ns > 0);
+    // The mount points are in the writable layer.
+    assert!(usage.writable_inodes > 0, "{usage:?}");
+    host.create("b", shell("sleep 1000 & sleep 1000"))
+        .await
+        .unwrap();
+    let pod = host.agent.pod_usage(DEADLINE).await.unwrap();
+    let ids: Vec<_> = pod
+        .containers
+        .iter()
+        .map(|c| c.container_id.as_str())
+        .collect();
+    assert_eq!(ids, ["b", "c"]);
+    assert!(pod.processes >= 2, "{pod:?}");
+    assert!(pod.memory_total_bytes > pod.memory_available_bytes);
+    assert!(pod.cpu_ns > 0);
+    assert!(
+        pod.interfaces
+            .iter()
+            .any(|interface| interface.name == "lo")
+    );
+    host.agent.remove_container("b", DEADLINE).await.unwrap();
     if host.has_controller("pids") {
         assert!(usage.pids >= 1);
     }
     host.agent.remove_container("c", DEADLINE).await.unwrap();
     assert!(host.agent.container_usage("c", DEADLINE).await.is_err());
+    host.stop().await;
+}
+
+/// Shows its limits of huge pages whenever it reads a line.
+fn huge_pages() -> crate::host::Wanted {
+    let script =
+        "while read go; do cat /sys/fs/cgroup/hugetlb.2MB.max /sys/fs/cgroup/hugetlb.1GB.max; done";
+    let mut wanted = shell(script);
+    wanted.stdio.stdin = true;
+    wanted.spec["mounts"].as_array_mut().unwrap().extend([
+        json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]}),
+        json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]}),
+    ]);
+    let namespaces = wanted.spec["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.push(json!({"type": "cgroup"}));
+    wanted
+}
+
+async fn update(host: &Host, resources: &Value) -> Result<(), AgentError> {
+    let resources = serde_json::to_vec(resources).unwrap();
+    host.agent.update_container("c", resources, DEADLINE).await
+}
+
+#[tokio::test]
+async fn limits_change_all_or_none() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    if !host.has_controller("hugetlb") {
+        return host.stop().await;
+    }
+    host.create("c", huge_pages()).await.unwrap();
+    let first = agent_client::ProcessRef {
+        container_id: "c".into(),
+        exec_id: String::new(),
+    };
+    let mut stdin = host.agent.open_stdin(&first, 0).await.unwrap();
+    let both = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}],
+        "unified": {"hugetlb.1GB.max": "1073741824"}});
+    update(&host, &both).await.unwrap();
+    stdin.write(b"go\n").await.unwrap();
+    let refused = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 2_097_152}],
+        "unified": {"hugetlb.1GB.max": "many"}});
+    let error = update(&host, &refused).await.unwrap_err().to_string();
+    let expect = "set hugetlb.1GB.max of the container's cgroup to \"many\": ";
+    assert!(error.starts_with(expect), "{error}");
+    stdin.write(b"go\n").await.unwrap();
+    stdin.close().await.unwrap();
+    let finished = host.finish("c", "").await;
+    let line = "4194304\n1073741824\n";
+    assert_eq!(finished.stdout, line.repeat(2), "{}", finished.stderr);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn update_that_makes_no_sense_is_refused_with_the_reason() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let nobody = update(&host, &json!({})).await;
+    assert!(
+        matches!(nobody, Err(AgentError::NotFound { .. })),
+        "{nobody:?}"
+    );
+    host.create("c", shell("sleep 1000")).await.unwrap();
+    update(&host, &json!({})).await.unwrap();
+    let check = async |resources: Value, expect: &str| {
+        let error = update(&host, &resources).await.unwrap_err();
+        assert!(error.to_string().contains(expect), "{error} for {expect}");
+        error
+    };
+    let fixed = check(json!({"devices": []}), "devices can't be changed").await;
+    assert!(matches!(fixed, AgentError::Invalid { .. }), "{fixed:?}");
+    let bad = check(json!({"pids": 3}), "are not OCI resources").await;
+    assert!(matches!(bad, AgentError::Invalid { .. }), "{bad:?}");
+    let missing = check(
+        json!({"unified": {"nothing.max": "1"}}),
+        "have no nothing.max",
+    )
+    .await;
+    assert!(
+        matches!(missing, AgentError::Precondition { .. }),
+        "{missing:?}"
+    );
     host.stop().await;
 }
