@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agent::{RPC_PORT, STDIO_PORT};
-use container::LAUNCHER_ARGUMENT;
+use container::{INIT_ARGUMENT, LAUNCHER_ARGUMENT, PAUSE_ARGUMENT};
 use thiserror::Error;
 
 /// Which life this process has.
@@ -15,6 +15,10 @@ pub(crate) enum Life {
     Process(Setting),
     /// Starts one container or process and ends.
     Launcher,
+    /// Makes a PID namespace and ends.
+    Pause,
+    /// The first process of a PID namespace.
+    PauseInit,
     /// Prints its version and ends.
     Version,
 }
@@ -69,10 +73,14 @@ pub(crate) fn parse(
         state: "/run/cofferdam".into(),
         cgroup: "/cofferdam".into(),
     };
+    let mut arguments = arguments.peekable();
     if pid == 1 {
-        return Ok(Life::Guest(setting));
+        // A PID namespace begins with 1, too. The guest's kernel command line is the host's, which does not say this word.
+        return match arguments.peek().map(String::as_str) {
+            Some(INIT_ARGUMENT) => Ok(Life::PauseInit),
+            _ => Ok(Life::Guest(setting)),
+        };
     }
-    let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = || {
             arguments.next().ok_or_else(|| ArgumentError::NoValue {
@@ -81,6 +89,7 @@ pub(crate) fn parse(
         };
         match argument.as_str() {
             LAUNCHER_ARGUMENT => return Ok(Life::Launcher),
+            PAUSE_ARGUMENT => return Ok(Life::Pause),
             "--version" => return Ok(Life::Version),
             "--no-init" => setting.guest = false,
             "--listen" => setting.rpc = unix(value()?)?,

@@ -16,7 +16,7 @@ use agent::{
     agent::{StartPodRequest, StartPodResponse},
     stdio::Open,
 };
-use container::Process as OciProcess;
+use container::{PidNamespace, Process as OciProcess, join_pid_namespace};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -53,6 +53,7 @@ pub(crate) fn start_owner(setting: Arc<Setting>) -> std::io::Result<Owner> {
         early_exits: HashMap::new(),
         journal,
         pod: Pod::None,
+        pid_namespace: None,
         // A way to itself, for the results of slow work.
         owner: owner.clone(),
     };
@@ -86,6 +87,8 @@ struct Containers {
     early_exits: HashMap<i32, Exit>,
     journal: Journal,
     pod: Pod,
+    /// Ends with this process, or with the pod that could not be made.
+    pid_namespace: Option<PidNamespace>,
     owner: Owner,
 }
 
@@ -152,12 +155,13 @@ impl Containers {
             Command::Events { after, reply } => drop(reply.send(Ok(self.journal.after(after)))),
             Command::OutOfMemory { id, kills } => self.journal.out_of_memory(id.as_str(), kills),
             Command::BeginPod { request, reply } => drop(reply.send(self.begin_pod(*request))),
+            Command::KeepPidNamespace { namespace } => self.pid_namespace = namespace,
             Command::EndPod { made } => self.end_pod(made),
             Command::KillAll { reply } => self.kill_all(reply),
         }
     }
 
-    fn start(&mut self, plan: ContainerPlan, reply: Reply<i32>) {
+    fn start(&mut self, mut plan: ContainerPlan, reply: Reply<i32>) {
         let id = plan.id.clone();
         if self.slots.contains_key(&id) {
             let fault = Fault::new(FaultKind::AlreadyExists, format!("container {id} exists"));
@@ -167,6 +171,9 @@ impl Containers {
             let message = format!("a pod can't have more than {MAX_CONTAINERS} containers");
             return drop(reply.send(Err(Fault::precondition(message))));
         }
+        if let Err(fault) = self.share_pid_namespace(&mut plan) {
+            return drop(reply.send(Err(fault)));
+        }
         self.slots.insert(id.clone(), Slot::Starting);
         self.launching += 1;
         let (owner, setting) = (self.owner.clone(), Arc::clone(&self.setting));
@@ -174,6 +181,17 @@ impl Containers {
             let result = start::container(setting, plan).await.map(Box::new);
             owner.tell(Command::Started { id, result, reply }).await;
         });
+    }
+
+    /// When the plan asks for it.
+    fn share_pid_namespace(&self, plan: &mut ContainerPlan) -> Result<(), Fault> {
+        match &self.pid_namespace {
+            _ if !plan.share_pid_namespace => Ok(()),
+            Some(namespace) => Ok(join_pid_namespace(&mut plan.spec, &namespace.path())?),
+            None => Err(Fault::precondition(
+                "the pod was started without share_pid_namespace",
+            )),
+        }
     }
 
     fn started(&mut self, id: ContainerId, result: Result<Box<Running>, Fault>, reply: Reply<i32>) {
@@ -356,7 +374,10 @@ impl Containers {
     fn end_pod(&mut self, made: Option<StartPodResponse>) {
         self.pod = match (std::mem::replace(&mut self.pod, Pod::None), made) {
             (Pod::Making(request), Some(response)) => Pod::Made(request, response),
-            (Pod::Making(_), None) => Pod::None,
+            (Pod::Making(_), None) => {
+                self.pid_namespace = None;
+                Pod::None
+            }
             (other, _) => other,
         };
     }

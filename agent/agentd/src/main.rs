@@ -1,4 +1,4 @@
-//! cofferdam-agent: PID 1 of a guest, or on a host the agent of the `host` handler. `main` decides which of its three lives this
+//! cofferdam-agent: PID 1 of a guest, or on a host the agent of the `host` handler. `main` decides which of its lives this
 //! process has; `early` makes the machine usable, `serve` answers the host, and `container::launcher_main` starts a container.
 
 mod arguments;
@@ -36,6 +36,8 @@ fn main() -> ExitCode {
     panic::set_hook(Box::new(|panic| say(&format!("panicked: {panic}"))));
     let ended = match life {
         Life::Launcher => return container::launcher_main(),
+        Life::Pause => return container::pause_main(),
+        Life::PauseInit => return container::init_main(),
         Life::Version => return print(&format!("cofferdam-agent {}\n", env!("CARGO_PKG_VERSION"))),
         Life::Guest(setting) => match early::prepare_guest() {
             Ok(()) => serve::serve(setting),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use agent::{MAX_SPEC_BYTES, PROTOCOL_VERSION, agent as wire, agent_ttrpc::Agent};
 use async_trait::async_trait;
-use container::spec;
+use container::{PidNamespace, spec};
 use tokio::sync::{Notify, Semaphore};
 use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
 
@@ -329,6 +329,7 @@ impl Service {
             root: plan,
             writable_bytes: root.writable_bytes,
             stdio: StdioPlan::parse(request.stdio.get_or_default())?,
+            share_pid_namespace: request.share_pid_namespace,
         })
     }
 }
@@ -347,13 +348,15 @@ async fn make_pod(
     (request, files): (wire::StartPodRequest, PodFiles),
     plan: Option<ContainerPlan>,
 ) -> Result<wire::StartPodResponse, Fault> {
-    start::blocking(move || {
+    let namespace = start::blocking(move || {
         pod::apply(&request, guest)?;
         files
             .keep(&request)
-            .map_err(|error| Fault::internal(&error))
+            .map_err(|error| Fault::internal(&error))?;
+        pid_namespace(&request)
     })
     .await?;
+    owner.keep_pid_namespace(namespace).await;
     let mut response = wire::StartPodResponse::default();
     if let Some(plan) = plan {
         let pid = number(owner.start_container(plan).await?);
@@ -364,6 +367,15 @@ async fn make_pod(
         response.container = Some(started).into();
     }
     Ok(response)
+}
+
+fn pid_namespace(request: &wire::StartPodRequest) -> Result<Option<PidNamespace>, Fault> {
+    let make = || PidNamespace::start(start::THIS_PROGRAM.as_ref());
+    let made = request.share_pid_namespace.then(make).transpose();
+    made.map_err(|error| {
+        let message = format!("make the pod's PID namespace: {error}");
+        Fault::new(FaultKind::Internal, message)
+    })
 }
 
 fn limited<'a>(field: &str, json: &'a [u8]) -> Result<&'a [u8], Fault> {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Launchers are this program. The link follows it to every root and over every upgrade.
-const THIS_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// A checked `StartContainerRequest`.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct ContainerPlan {
     pub(crate) root: RootPlan,
     pub(crate) writable_bytes: u64,
     pub(crate) stdio: StdioPlan,
+    /// In the pod's PID namespace.
+    pub(crate) share_pid_namespace: bool,
 }
 
 /// What is to be below the container's writable layer.
@@ -56,6 +58,7 @@ pub(crate) struct Running {
     pub(crate) holdings: Holdings,
     pub(crate) launch: Launch,
     pub(crate) process: Process,
+    pub(crate) shares_pid_namespace: bool,
 }
 
 impl StdioPlan {
@@ -130,6 +133,7 @@ pub(crate) async fn container(
             holdings,
             launch,
             process,
+            shares_pid_namespace: plan.share_pid_namespace,
         }),
         Err(fault) => Err(undo(holdings, fault).await),
     }

@@ -142,15 +142,9 @@ impl Cgroup {
     /// # Errors
     /// When the kernel refuses, or processes outlive [`KILL_DEADLINE`].
     pub fn kill(&self) -> Result<(), CgroupError> {
-        match fs::write(self.path.join("cgroup.kill"), "1") {
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => {
-                return Err(CgroupError::Kill {
-                    path: self.path.clone(),
-                    source,
-                });
-            }
-            Ok(()) => {}
+        self.kill_without_wait()?;
+        if !self.path.exists() {
+            return Ok(());
         }
         let until = Instant::now() + KILL_DEADLINE;
         match self.wait_until_empty(until) {
@@ -162,6 +156,20 @@ impl Cgroup {
                 path: self.path.clone(),
                 source,
             }),
+        }
+    }
+
+    /// Kills every process in it and below it. Fine when it does not exist.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kill_without_wait(&self) -> Result<(), CgroupError> {
+        match fs::write(self.path.join("cgroup.kill"), "1") {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CgroupError::Kill {
+                path: self.path.clone(),
+                source,
+            }),
+            _ => Ok(()),
         }
     }
 

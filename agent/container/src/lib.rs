@@ -25,6 +25,7 @@ mod inside;
 mod launch;
 mod launcher;
 mod message;
+mod pid_namespace;
 pub mod spec;
 mod sys;
 mod terminal;
@@ -36,3 +37,6 @@ pub use launch::{ChildStdio, Launch, LaunchError, Launched};
 pub use launcher::{LAUNCHER_ARGUMENT, launcher_main};
 pub use message::WindowSize;
 pub use oci_spec::runtime::{Process, Spec};
+pub use pid_namespace::{
+    INIT_ARGUMENT, PAUSE_ARGUMENT, PidNamespace, init_main, join_pid_namespace, pause_main,
+};

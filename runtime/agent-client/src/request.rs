@@ -33,6 +33,8 @@ pub struct PodStart {
     pub resolv_conf: Vec<u8>,
     /// The same for /etc/hosts.
     pub hosts: Vec<u8>,
+    /// Makes a PID namespace for the containers that ask for it.
+    pub share_pid_namespace: bool,
     /// Started in the same call.
     pub container: Option<ContainerStart>,
 }
@@ -47,6 +49,8 @@ pub struct ContainerStart {
     /// The OCI runtime specification as JSON, at most 1 MiB.
     pub oci_spec: Vec<u8>,
     pub stdio: Stdio,
+    /// In the pod's PID namespace, whatever the specification says.
+    pub share_pid_namespace: bool,
 }
 
 /// What is below a container's writable layer.
@@ -87,6 +91,7 @@ impl From<PodStart> for wire::StartPodRequest {
             network: pod.network.as_ref().map(network::to_wire).into(),
             resolv_conf: pod.resolv_conf,
             hosts: pod.hosts,
+            share_pid_namespace: pod.share_pid_namespace,
             container: pod.container.map(wire::StartContainerRequest::from).into(),
             ..Self::default()
         }
@@ -107,6 +112,7 @@ impl From<ContainerStart> for wire::StartContainerRequest {
             container_id: container.container_id,
             root: Some(root).into(),
             oci_spec: container.oci_spec,
+            share_pid_namespace: container.share_pid_namespace,
             stdio: Some(container.stdio.into()).into(),
             ..Self::default()
         }

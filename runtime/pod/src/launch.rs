@@ -161,6 +161,7 @@ async fn identify(
         network: identity.network,
         resolv_conf: identity.resolv_conf,
         hosts: identity.hosts,
+        share_pid_namespace: identity.share_pid_namespace,
         ..PodStart::default()
     };
     let attempt = "make the VM into a pod";

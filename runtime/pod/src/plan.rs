@@ -60,6 +60,8 @@ pub struct Identity {
     pub nics: Vec<Nic>,
     /// What the guest does with them; none leaves only `lo`.
     pub network: Option<PodNetwork>,
+    /// Whether there is a PID namespace that its containers may share.
+    pub share_pid_namespace: bool,
     /// Every container's /etc/resolv.conf, at most 64 KiB; empty leaves the images' own.
     pub resolv_conf: Vec<u8>,
     /// The same for /etc/hosts.

@@ -14,6 +14,7 @@ fn check(line: &str, expect: &Result<Life, ArgumentError>) {
 fn command_line_makes_a_life() {
     check("launch", &Ok(Life::Launcher));
     check("--version", &Ok(Life::Version));
+    check("pause", &Ok(Life::Pause));
     check(
         "--no-init --listen unix:/a --stdio unix:/b --state /s --cgroup /c",
         &Ok(Life::Process(Setting {
@@ -54,4 +55,6 @@ fn senseless_command_line_is_refused() {
 fn first_process_ignores_the_kernels_words() {
     let life = parse(["splash".to_owned()].into_iter(), 1);
     assert!(matches!(life, Ok(Life::Guest(_))));
+    let life = parse(["pause-init".to_owned()].into_iter(), 1);
+    assert_eq!(life, Ok(Life::PauseInit));
 }

@@ -24,6 +24,8 @@ pub(super) struct Live {
     holdings: Holdings,
     launch: Launch,
     processes: HashMap<ExecId, Entry>,
+    /// Its first process is not the first of a PID namespace, so its end does not end the others.
+    shares_pid_namespace: bool,
     /// Ends with the container.
     _oom: Option<OomWatch>,
 }
@@ -40,12 +42,14 @@ impl Live {
             holdings,
             launch,
             process,
+            shares_pid_namespace,
         } = running;
         let processes = HashMap::from([(ExecId::default(), Entry::Process(process))]);
         Self {
             holdings,
             launch,
             processes,
+            shares_pid_namespace,
             _oom: oom,
         }
     }
@@ -93,6 +97,10 @@ impl Live {
     pub(super) fn ended(&mut self, exec: &ExecId, exit: Exit) -> bool {
         if let Some(Entry::Process(process)) = self.processes.get_mut(exec) {
             process.exit = Some(exit);
+        }
+        if exec.is_first_process() && self.shares_pid_namespace {
+            // Whatever survives it is killed again, and waited for, when the container is removed.
+            drop(self.holdings.cgroup.kill_without_wait());
         }
         self.holdings.cgroup.oom_kills() > 0
     }

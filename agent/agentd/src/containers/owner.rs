@@ -4,7 +4,7 @@ use agent::{
     agent::{Event, StartPodRequest, StartPodResponse},
     stdio::Open,
 };
-use container::{Process as OciProcess, WindowSize};
+use container::{PidNamespace, Process as OciProcess, WindowSize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::not_found;
@@ -106,6 +106,9 @@ pub(super) enum Command {
     BeginPod {
         request: Box<StartPodRequest>,
         reply: Reply<PodState>,
+    },
+    KeepPidNamespace {
+        namespace: Option<PidNamespace>,
     },
     EndPod {
         made: Option<StartPodResponse>,
@@ -227,6 +230,11 @@ impl Owner {
             reply,
         })
         .await
+    }
+
+    /// For containers that ask for it. One that was kept before ends.
+    pub(crate) async fn keep_pid_namespace(&self, namespace: Option<PidNamespace>) {
+        self.tell(Command::KeepPidNamespace { namespace }).await;
     }
 
     /// None when it could not be made.

@@ -32,6 +32,7 @@ pub(crate) struct Wanted {
     pub(crate) spec: Value,
     pub(crate) stdio: Stdio,
     pub(crate) writable_bytes: u64,
+    pub(crate) share_pid_namespace: bool,
 }
 
 /// What a finished process left.
@@ -108,6 +109,7 @@ impl Host {
             writable_bytes: wanted.writable_bytes,
             oci_spec: serde_json::to_vec(&wanted.spec).unwrap(),
             stdio: wanted.stdio,
+            share_pid_namespace: wanted.share_pid_namespace,
         };
         self.agent.start_container(container, DEADLINE).await
     }
@@ -260,6 +262,7 @@ pub(crate) fn command(args: &[&str]) -> Wanted {
         spec: spec(args),
         stdio: Stdio::default(),
         writable_bytes: 1 << 20,
+        share_pid_namespace: false,
     }
 }
 

@@ -10,5 +10,6 @@
 mod files;
 mod host;
 mod limit;
+mod pid_namespace;
 mod process;
 mod stream;

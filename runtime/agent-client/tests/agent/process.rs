@@ -340,6 +340,7 @@ async fn pod_is_made_once_with_its_container() {
         writable_bytes: 1 << 20,
         oci_spec: serde_json::to_vec(&wanted.spec).unwrap(),
         stdio: wanted.stdio,
+        share_pid_namespace: false,
     };
     let mut pod = PodStart {
         pod_id: "p".into(),

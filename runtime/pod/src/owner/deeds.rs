@@ -155,6 +155,7 @@ async fn run_first_process(
             stdin: spec.stdin,
             terminal,
         },
+        share_pid_namespace: false,
     };
     agent_call(
         "start the container",
