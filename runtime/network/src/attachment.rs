@@ -83,7 +83,7 @@ pub enum AttachError {
         interface: String,
         /// What the attempt came to.
         #[source]
-        source: JoinError,
+        source: Box<JoinError>,
     },
 }
 
@@ -129,7 +129,7 @@ async fn redirected(
     let joined = join::join(handle, one, other, link.mtu).await;
     joined.map_err(|source| AttachError::Join {
         interface: link.name.clone(),
-        source,
+        source: Box::new(source),
     })?;
     Ok(finished(link, name, queues))
 }

@@ -77,7 +77,8 @@ async fn redirect(handle: &Handle, from: End<'_>, to: End<'_>) -> Result<(), Joi
         to: to.name.to_owned(),
         source,
     };
-    let index = |end: End<'_>| i32::try_from(end.index).map_err(|_| failed(Error::RequestFailed));
+    let index =
+        |end: End<'_>| i32::try_from(end.index).map_err(|_too_big| failed(Error::RequestFailed));
     let qdisc = handle.qdisc().add(index(from)?).ingress().execute().await;
     match qdisc {
         // A plugin has put one there, ingress or clsact; filters hang on both alike.

@@ -48,11 +48,7 @@ impl Network {
             let attachment = operations.setup(request).await;
             if let Err(Ok(unwanted)) = answer.send(attachment) {
                 drop(unwanted);
-                let undone = operations.teardown(&pod).await;
-                if let Err(error) = undone {
-                    let error = crate::error::chain(&error);
-                    tracing::error!(%pod, error, "the network of a pod that nobody waits for stays");
-                }
+                forsake(&operations, &pod).await;
             }
         });
         wait.await.unwrap_or(Err(NetworkError::Lost))
@@ -100,6 +96,14 @@ impl Network {
     /// The reason why not.
     pub async fn status(&self) -> Result<(), NetworkError> {
         self.operations.status().await
+    }
+}
+
+/// Undoes the network of a pod whose caller has gone away.
+async fn forsake(operations: &Operations, pod: &PodId) {
+    if let Err(error) = operations.teardown(pod).await {
+        let error = crate::error::chain(&error);
+        tracing::error!(%pod, error, "the network of a pod that nobody waits for stays");
     }
 }
 

@@ -46,7 +46,7 @@ impl Operations {
 
     pub(crate) async fn setup(&self, request: PodRequest) -> Result<Attachment, NetworkError> {
         let pod = request.pod.clone();
-        let _turn = self.turns.take(&pod).await.map_err(|_| self.busy())?;
+        let _turn = self.turns.take(&pod).await.map_err(|_late| self.busy())?;
         let record = self.begin(&request).await?;
         self.turns.own(&pod);
         match self.build(record, &request).await {
@@ -63,12 +63,12 @@ impl Operations {
     }
 
     pub(crate) async fn teardown(&self, pod: &PodId) -> Result<(), NetworkError> {
-        let _turn = self.turns.take(pod).await.map_err(|_| self.busy())?;
+        let _turn = self.turns.take(pod).await.map_err(|_late| self.busy())?;
         self.undo(pod).await
     }
 
     pub(crate) async fn check(&self, pod: &PodId) -> Result<(), NetworkError> {
-        let _turn = self.turns.take(pod).await.map_err(|_| self.busy())?;
+        let _turn = self.turns.take(pod).await.map_err(|_late| self.busy())?;
         let record = self.record(pod).await?;
         for joined in &record.networks {
             let attached = self.attached(&record, joined);
@@ -99,7 +99,7 @@ impl Operations {
     }
 
     pub(crate) async fn gc(&self, valid: &BTreeSet<PodId>) -> Result<Collected, NetworkError> {
-        let _turn = self.turns.take_all().await.map_err(|_| self.busy())?;
+        let _turn = self.turns.take_all().await.map_err(|_late| self.busy())?;
         let mut collected = Collected::default();
         let known = self.known().await?;
         for pod in known {
@@ -256,11 +256,10 @@ impl Operations {
         });
         let mut attachments = Vec::new();
         for record in all.await?.into_iter().flatten() {
-            for joined in record.networks {
-                if joined.list.name == network {
-                    attachments.push((record.pod.to_string(), joined.interface));
-                }
-            }
+            let id = record.pod.as_str();
+            let joined = record.networks.into_iter();
+            let joined = joined.filter(|joined| joined.list.name == network);
+            attachments.extend(joined.map(|joined| (id.to_owned(), joined.interface)));
         }
         Ok(attachments)
     }

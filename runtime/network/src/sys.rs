@@ -36,7 +36,8 @@ pub(crate) fn set_header_size(file: &File, bytes: c_int) -> io::Result<()> {
 
 /// The flags of an ifreq are a short whose top bit may be set.
 fn low_half(flags: c_int) -> io::Result<[u8; 2]> {
-    let half = u16::try_from(flags).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let half =
+        u16::try_from(flags).map_err(|_too_big| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(half.to_ne_bytes())
 }
 

@@ -150,14 +150,14 @@ fn all_routes(
         };
         let found =
             read.map_err(|(destination, what)| TranslateError::Route { destination, what })?;
-        all.extend(placed(found, names));
+        all.extend(placed(&found, names));
     }
     all.sort_by_key(|route: &Route| route.gateway.is_some());
     Ok(all)
 }
 
 /// The route with its interface's name; none where the guest doesn't get that link.
-fn placed(found: routes::Found, names: &BTreeMap<u32, &str>) -> Option<Route> {
+fn placed(found: &routes::Found, names: &BTreeMap<u32, &str>) -> Option<Route> {
     let interface = match found.route.kind {
         RouteKind::Unicast => Some(*names.get(&found.link?)?),
         // Of the guest's own addresses; the kernel names lo for those that are on no link.
@@ -174,7 +174,7 @@ fn placed(found: routes::Found, names: &BTreeMap<u32, &str>) -> Option<Route> {
     };
     Some(Route {
         interface: interface.map(str::to_owned),
-        ..found.route
+        ..found.route.clone()
     })
 }
 

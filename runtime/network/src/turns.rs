@@ -71,14 +71,16 @@ impl Turns {
                 _everything: everything,
             }
         };
-        time::timeout(self.limit, both).await.map_err(|_| TooLate)
+        time::timeout(self.limit, both)
+            .await
+            .map_err(|_elapsed| TooLate)
     }
 
     pub(crate) async fn take_all(&self) -> Result<WholeTurn, TooLate> {
         let everything = Arc::clone(&self.everything).write_owned();
         let everything = time::timeout(self.limit, everything).await;
         Ok(WholeTurn {
-            _everything: everything.map_err(|_| TooLate)?,
+            _everything: everything.map_err(|_elapsed| TooLate)?,
         })
     }
 

@@ -42,10 +42,10 @@ impl Guest<'_> {
                 self.send(question);
             }
             let again = Instant::now() + Duration::from_secs(1);
-            while let Some(frame) = self.next(again.saturating_duration_since(Instant::now())) {
-                if let Some(found) = is(&frame) {
-                    return found;
-                }
+            let mut frames =
+                std::iter::from_fn(|| self.next(again.saturating_duration_since(Instant::now())));
+            if let Some(found) = frames.find_map(|frame| is(&frame)) {
+                return found;
             }
         }
     }
