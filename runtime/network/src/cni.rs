@@ -1,6 +1,6 @@
-//! A client of the CNI specification 1.1. Main type: [`Cni`], which runs the plugins of a list. In the order of a call: the
-//! configuration folder is read ([`conf_dir`]) into lists ([`ConfList`]), a list and an attachment make each plugin's input
-//! ([`input`]), the plugin runs ([`run_plugin`]), its answer is looked at ([`result`]).
+//! A client of the CNI specification 1.1. Main type: `Cni`, which runs the plugins of a list. In the order of a call: the
+//! configuration folder is read (`conf_dir`) into lists (`ConfList`), a list and an attachment make each plugin's input
+//! (`input`), the plugin runs (`run_plugin`), its answer is looked at (`result`).
 
 pub(crate) mod conf_dir;
 mod conf_list;
