@@ -31,28 +31,7 @@ fn route(kind: RouteKind) -> Route {
     }
 }
 
-fn network() -> PodNetwork {
-    let kinds = [
-        RouteKind::Unicast,
-        RouteKind::Local,
-        RouteKind::Blackhole,
-        RouteKind::Unreachable,
-        RouteKind::Prohibit,
-        RouteKind::Throw,
-    ];
-    let mut routes: Vec<Route> = kinds.into_iter().map(route).collect();
-    routes.push(Route {
-        table: 1007,
-        destination: prefix("0.0.0.0/0"),
-        gateway: Some("fe80::1".parse().unwrap()),
-        interface: Some("eth0".into()),
-        source: Some("10.0.0.2".parse().unwrap()),
-        on_link: true,
-        priority: 7,
-        mtu: 1400,
-        advertised_mss: 1360,
-        ..route(RouteKind::Unicast)
-    });
+fn rules() -> Vec<Rule> {
     let plain = Rule {
         priority: 100,
         ipv6: false,
@@ -78,6 +57,31 @@ fn network() -> PodNetwork {
         suppress_prefix_length: Some(0),
         ..plain.clone()
     };
+    vec![plain, full]
+}
+
+fn network() -> PodNetwork {
+    let kinds = [
+        RouteKind::Unicast,
+        RouteKind::Local,
+        RouteKind::Blackhole,
+        RouteKind::Unreachable,
+        RouteKind::Prohibit,
+        RouteKind::Throw,
+    ];
+    let mut routes: Vec<Route> = kinds.into_iter().map(route).collect();
+    routes.push(Route {
+        table: 1007,
+        destination: prefix("0.0.0.0/0"),
+        gateway: Some("fe80::1".parse().unwrap()),
+        interface: Some("eth0".into()),
+        source: Some("10.0.0.2".parse().unwrap()),
+        on_link: true,
+        priority: 7,
+        mtu: 1400,
+        advertised_mss: 1360,
+        ..route(RouteKind::Unicast)
+    });
     PodNetwork {
         interfaces: vec![Interface {
             name: "eth0".into(),
@@ -100,7 +104,7 @@ fn network() -> PodNetwork {
             ],
         }],
         routes,
-        rules: vec![plain, full],
+        rules: rules(),
         neighbours: vec![Neighbour {
             interface: "eth0".into(),
             address: "169.254.1.1".parse().unwrap(),
