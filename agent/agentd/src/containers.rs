@@ -137,8 +137,18 @@ impl Containers {
             } => {
                 drop(reply.send(self.live(&id).and_then(|live| live.signal(&exec, signal))));
             }
-            Command::SignalAll { id, signal, reply } => {
-                drop(reply.send(self.live(&id).and_then(|live| live.signal_all(signal))));
+            Command::SignalAll {
+                id,
+                exec,
+                signal,
+                reply,
+            } => {
+                drop(
+                    reply.send(
+                        self.live(&id)
+                            .and_then(|live| live.signal_all(&exec, signal)),
+                    ),
+                );
             }
             Command::Resize {
                 id,
@@ -224,7 +234,7 @@ impl Containers {
         let owner = self.owner.clone();
         let (id, exec) = (id.clone(), exec.clone());
         tokio::spawn(async move {
-            let result = start::exec(launch, *process, stdio).await;
+            let result = start::exec(launch, exec.clone(), *process, stdio).await;
             owner
                 .tell(Command::Execed {
                     id,

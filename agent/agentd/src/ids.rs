@@ -40,6 +40,10 @@ impl ExecId {
         check(text, "exec").map(Self)
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn is_first_process(&self) -> bool {
         self.0.is_empty()
     }

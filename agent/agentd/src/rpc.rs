@@ -174,10 +174,9 @@ impl Agent for Service {
         let Some(signal) = signal else {
             return Err(Fault::invalid(format!("{} is no signal", request.signal)).into());
         };
-        match (request.all, exec.is_first_process()) {
-            (false, _) => self.owner.signal(id, exec, signal).await?,
-            (true, true) => self.owner.signal_all(id, signal).await?,
-            (true, false) => return Err(Fault::invalid("all goes without an exec_id").into()),
+        match request.all {
+            false => self.owner.signal(id, exec, signal).await?,
+            true => self.owner.signal_all(id, exec, signal).await?,
         }
         Ok(wire::SignalProcessResponse::default())
     }

@@ -16,7 +16,7 @@ use crate::{
     devices::{self, PciAddress},
     fault::{Fault, FaultKind},
     holdings::Holdings,
-    ids::ContainerId,
+    ids::{ContainerId, ExecId},
     pod_files::PodFiles,
     process::Process,
     root_fs::{self, Image},
@@ -142,11 +142,14 @@ pub(crate) async fn container(
 /// One more process.
 pub(crate) async fn exec(
     launch: Launch,
+    exec: ExecId,
     process: OciProcess,
     stdio: StdioPlan,
 ) -> Result<Process, Fault> {
     start(stdio, move |stdio| {
-        launch.exec(process, stdio).map_err(LaunchError::into)
+        launch
+            .exec(exec.as_str(), process, stdio)
+            .map_err(LaunchError::into)
     })
     .await
 }

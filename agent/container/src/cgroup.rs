@@ -33,6 +33,9 @@ use crate::{
 /// Where cgroup version 2 is mounted, here and for libcontainer.
 pub const MOUNT_POINT: &str = "/sys/fs/cgroup";
 
+/// Begins the names of the execs' cgroups, so that they are not mistaken for those that a container makes.
+const EXEC_PREFIX: &str = "cofferdam-exec-";
+
 /// An attempt on a cgroup that failed.
 #[derive(Debug, Error)]
 pub enum CgroupError {
@@ -201,13 +204,36 @@ impl Cgroup {
         })
     }
 
-    /// The processes in it, not those in cgroups below it.
+    /// The cgroup of one exec, below this one. It gets no controllers, so this one may keep its processes ("no internal process
+    /// constraint"), and what the exec uses counts here.
+    #[must_use]
+    pub fn of_exec(&self, exec_id: &str) -> Self {
+        Self {
+            path: self.path.join(format!("{EXEC_PREFIX}{exec_id}")),
+        }
+    }
+
+    /// Makes it below one that exists, and opens the file that moves a process into it. The kernel asks whether the opener may do
+    /// that, not the writer (kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn create_and_open(&self) -> io::Result<fs::File> {
+        match fs::create_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        fs::OpenOptions::new()
+            .write(true)
+            .open(self.path.join("cgroup.procs"))
+    }
+
+    /// The processes in it and below it.
     #[must_use]
     pub fn processes(&self) -> Vec<i32> {
-        self.read("cgroup.procs")
-            .lines()
-            .filter_map(|line| line.parse().ok())
-            .collect()
+        let mut found = Vec::new();
+        collect_processes(&self.path, &mut found);
+        found
     }
 
     /// The file whose POLLPRI says that the kernel's OOM killer was here; none without the memory controller.
@@ -240,6 +266,15 @@ pub fn pass_controllers_down(path: &Path) {
             format!("+{controller}"),
         );
         drop(enabled);
+    }
+}
+
+fn collect_processes(path: &Path, found: &mut Vec<i32>) {
+    let procs = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    found.extend(procs.lines().filter_map(|line| line.parse::<i32>().ok()));
+    let below = fs::read_dir(path).into_iter().flatten().flatten();
+    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        collect_processes(&entry.path(), found);
     }
 }
 

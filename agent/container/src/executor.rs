@@ -45,6 +45,8 @@ pub(crate) struct LastExecutor {
     steps: Rc<LastSteps>,
     window: Option<WindowSize>,
     report: Rc<OwnedFd>,
+    /// Moves the process that writes to it into the exec's cgroup.
+    door: Option<Rc<File>>,
     /// libcontainer looks HOME up in the container's /etc/passwd.
     home: Rc<OnceCell<String>>,
 }
@@ -66,9 +68,18 @@ impl LastExecutor {
             steps: Rc::new(steps),
             window,
             report: Rc::new(report),
+            door: None,
             home: Rc::new(OnceCell::new()),
         };
         Ok((executor, Report { pipe }))
+    }
+
+    /// The process goes through this cgroup's `cgroup.procs` before it becomes the command.
+    pub(crate) fn through(self, door: File) -> Self {
+        Self {
+            door: Some(Rc::new(door)),
+            ..self
+        }
     }
 
     /// Returns only when the command could not be executed.
@@ -84,6 +95,12 @@ impl LastExecutor {
 
     fn last_steps(&self) -> Result<(CString, Vec<CString>, Vec<CString>), Failure> {
         let steps = &*self.steps;
+        if let Some(door) = &self.door {
+            // 0 is the writer itself.
+            (&**door)
+                .write_all(b"0")
+                .map_err(|error| Failure::internal("enter the exec's cgroup", &error))?;
+        }
         if let Some(window) = self.window {
             set_window_size(window)
                 .map_err(|error| Failure::internal("set the size of the terminal", &error))?;

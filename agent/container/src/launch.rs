@@ -99,11 +99,17 @@ impl Launch {
     ///
     /// # Errors
     /// When the command was not executed.
-    pub fn exec(&self, mut process: Process, stdio: ChildStdio) -> Result<Launched, LaunchError> {
+    pub fn exec(
+        &self,
+        exec_id: &str,
+        mut process: Process,
+        stdio: ChildStdio,
+    ) -> Result<Launched, LaunchError> {
         account::settle(&mut process, &self.folder.root())?;
         self.launch(
             Work::Exec {
                 process: Box::new(process),
+                exec_id: exec_id.to_owned(),
             },
             stdio,
         )

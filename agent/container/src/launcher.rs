@@ -56,7 +56,7 @@ fn carry_out(mut order: Order, streams: Vec<OwnedFd>) -> Result<(i32, Option<Own
             root,
             read_only,
         } => create(&order, *spec, (root, read_only), streams),
-        Work::Exec { process } => exec(&order, *process, streams),
+        Work::Exec { process, exec_id } => exec(&order, (*process, &exec_id), streams),
         Work::Nothing => Err(Failure::invalid("an order without work")),
     }
 }

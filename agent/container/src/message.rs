@@ -61,7 +61,10 @@ pub(crate) enum Work {
         read_only: bool,
     },
     /// One more process in a container that runs.
-    Exec { process: Box<Process> },
+    Exec {
+        process: Box<Process>,
+        exec_id: String,
+    },
     /// What is left in an order whose work has been taken.
     Nothing,
 }

@@ -259,6 +259,19 @@ impl Agent {
         self.signal(process, signal, true, deadline).await
     }
 
+    /// To an exec's process and every one that came from it, also when it has ended itself.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn signal_exec(
+        &self,
+        exec: &ProcessRef,
+        signal: u32,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        self.signal(exec.clone(), signal, true, deadline).await
+    }
+
     async fn signal(
         &self,
         process: ProcessRef,

@@ -98,6 +98,10 @@ impl Live {
         if let Some(Entry::Process(process)) = self.processes.get_mut(exec) {
             process.exit = Some(exit);
         }
+        if !exec.is_first_process() {
+            // It stays while the exec has left processes, and goes with the container then.
+            drop(self.holdings.cgroup.of_exec(exec.as_str()).remove());
+        }
         if exec.is_first_process() && self.shares_pid_namespace {
             // Whatever survives it is killed again, and waited for, when the container is removed.
             drop(self.holdings.cgroup.kill_without_wait());
@@ -114,9 +118,19 @@ impl Live {
         sys::kill(process.pid, signal).map_err(|error| failed("send the signal", &error))
     }
 
-    pub(super) fn signal_all(&mut self, signal: i32) -> Result<(), Fault> {
+    /// To the container's, or to those that an exec has left, too, when it has ended itself.
+    pub(super) fn signal_all(&mut self, exec: &ExecId, signal: i32) -> Result<(), Fault> {
+        self.process(exec)?;
+        let cgroup = match exec.is_first_process() {
+            true => self.holdings.cgroup.clone(),
+            false => self.holdings.cgroup.of_exec(exec.as_str()),
+        };
+        if signal == libc::SIGKILL {
+            // At once, so that none can fork away from it.
+            return Ok(cgroup.kill_without_wait()?);
+        }
         // A process may end between the list and its signal; one that is gone needs none.
-        for pid in self.holdings.cgroup.processes() {
+        for pid in cgroup.processes() {
             match sys::kill(pid, signal) {
                 Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                     return Err(failed("send the signal", &error));

@@ -66,8 +66,10 @@ pub(super) enum Command {
         signal: i32,
         reply: Reply<()>,
     },
+    /// Of one exec's, or of the container's with the first process's id.
     SignalAll {
         id: ContainerId,
+        exec: ExecId,
         signal: i32,
         reply: Reply<()>,
     },
@@ -172,9 +174,19 @@ impl Owner {
         .await
     }
 
-    pub(crate) async fn signal_all(&self, id: ContainerId, signal: i32) -> Result<(), Fault> {
-        self.ask(|reply| Command::SignalAll { id, signal, reply })
-            .await
+    pub(crate) async fn signal_all(
+        &self,
+        id: ContainerId,
+        exec: ExecId,
+        signal: i32,
+    ) -> Result<(), Fault> {
+        self.ask(|reply| Command::SignalAll {
+            id,
+            exec,
+            signal,
+            reply,
+        })
+        .await
     }
 
     pub(crate) async fn resize(

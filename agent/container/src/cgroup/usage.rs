@@ -1,7 +1,5 @@
 //! What a container uses, as its cgroup's files say it (cgroup-v2.rst). Main type: [`Usage`].
 
-use std::{fs, path::Path};
-
 use super::{Cgroup, number_after};
 
 /// What a container uses now. A controller that is missing counts 0.
@@ -78,16 +76,8 @@ impl Cgroup {
     /// How many processes are in it and below it.
     #[must_use]
     pub fn process_count(&self) -> u64 {
-        count(&self.path)
+        u64::try_from(self.processes().len()).unwrap_or(u64::MAX)
     }
-}
-
-fn count(path: &Path) -> u64 {
-    let own = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    let below = fs::read_dir(path).into_iter().flatten().flatten();
-    let folders = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let own = u64::try_from(own.lines().count()).unwrap_or(0);
-    own + folders.map(|entry| count(&entry.path())).sum::<u64>()
 }
 
 /// Two lines, "some" and "full": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0". None where the kernel does not count.

@@ -190,6 +190,16 @@ impl Host {
         assert!(!Path::new(&cgroup).exists(), "{cgroup}");
     }
 
+    /// The names of the cgroups below a container's.
+    pub(crate) fn exec_cgroups(&self, id: &str) -> Vec<String> {
+        let pid = self.child.id();
+        let path = format!("/proc/{pid}/root/sys/fs/cgroup{}/{id}", self.cgroup);
+        let entries = fs::read_dir(path).unwrap().map(Result::unwrap);
+        let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+        let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.collect()
+    }
+
     /// Whether limits of this controller can be tested here.
     pub(crate) fn has_controller(&self, name: &str) -> bool {
         let path = format!(

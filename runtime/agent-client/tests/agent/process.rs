@@ -310,6 +310,70 @@ async fn signals_reach_one_process_or_all() {
     host.stop().await;
 }
 
+/// What CRI's ExecSync does at its timeout.
+#[tokio::test]
+async fn whole_tree_of_an_exec_is_killed_and_nothing_else() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    host.create("c", shell("sleep 1000")).await.unwrap();
+    let exec = |exec_id: &str| ProcessRef {
+        container_id: "c".into(),
+        exec_id: exec_id.into(),
+    };
+    let counts = async |name: &str| {
+        let list = process(&["sh", "-c", "ps | grep -c '[s]leep 47'"]);
+        host.exec("c", name, list, Stdio::default()).await.unwrap();
+        host.finish("c", name).await.stdout
+    };
+    // One child has a session of its own and lost its parent.
+    let script = "(setsid sleep 4711 &); sleep 4712 & sleep 4713";
+    let tree = process(&["sh", "-c", script]);
+    host.exec("c", "tree", tree, Stdio::default())
+        .await
+        .unwrap();
+    let left = process(&["sh", "-c", "sleep 4714 & echo out"]);
+    host.exec("c", "left", left, Stdio::default())
+        .await
+        .unwrap();
+    // It is told at its own end, though its output is held open.
+    assert_eq!(
+        host.end_of(&exec("left")).await,
+        (ProcessEnd::Exited(0), false)
+    );
+    host.agent
+        .signal_exec(&exec("tree"), 9, DEADLINE)
+        .await
+        .unwrap();
+    assert_eq!(host.end_of(&exec("tree")).await.0, ProcessEnd::Signaled(9));
+    assert_eq!(host.finish("c", "tree").await.stdout, "");
+    assert_eq!(counts("one").await, "1\n");
+    host.agent
+        .signal_exec(&exec("left"), 15, DEADLINE)
+        .await
+        .unwrap();
+    assert_eq!(host.finish("c", "left").await.stdout, "out\n");
+    assert_eq!(counts("two").await, "0\n");
+    let nobody = host.agent.signal_exec(&exec("nobody"), 9, DEADLINE).await;
+    assert!(
+        matches!(nobody, Err(AgentError::NotFound { .. })),
+        "{nobody:?}"
+    );
+    let none = host.exec("c", "none", process(&["/none"]), Stdio::default());
+    let none = none.await;
+    assert!(matches!(none, Err(AgentError::NotFound { .. })), "{none:?}");
+    // An exec that has left nothing, or never was, has no cgroup.
+    let cgroups = host.exec_cgroups("c");
+    let has = |name: &str| cgroups.iter().any(|cgroup| cgroup == name);
+    assert!(
+        has("cofferdam-exec-left") && !has("cofferdam-exec-one"),
+        "{cgroups:?}"
+    );
+    host.agent.remove_container("c", DEADLINE).await.unwrap();
+    host.assert_nothing_left("c");
+    host.stop().await;
+}
+
 #[tokio::test]
 async fn ids_are_taken_until_removed_and_checked() {
     let Some(host) = Host::start().await else {

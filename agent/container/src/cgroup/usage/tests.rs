@@ -1,5 +1,7 @@
 //! Numbers out of the kernel's files.
 
+use std::fs;
+
 use super::*;
 
 #[test]
