@@ -1,6 +1,13 @@
-//! What to run in a container, as plain values. Main type: [`ContainerSpec`]. `pod` turns it into an OCI runtime specification.
+//! What to run in a container, as plain values. Main type: [`ContainerSpec`]. Beside it `user`, `security` and `limits` say who it is, what it
+//! may do and how much of it. `pod` turns all of it into an OCI runtime specification.
 
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    limits::{Limits, Rlimit},
+    security::Security,
+    user::User,
+};
 
 /// One container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,9 +18,8 @@ pub struct ContainerSpec {
     pub env: Vec<String>,
     /// Working directory, absolute.
     pub cwd: String,
-    /// `user[:group]`, names or numbers, as an image says it; empty is root. Names are looked up in the container's own
-    /// /etc/passwd and /etc/group, by the agent: the host never reads an image's files.
-    pub user: String,
+    /// Who its processes are.
+    pub user: User,
     /// Whether standard input is connected.
     pub stdin: bool,
     /// A terminal instead of pipes.
@@ -24,6 +30,40 @@ pub struct ContainerSpec {
     pub read_only_root: bool,
     /// Set-user-ID programs and file capabilities give nothing (prctl(2), PR_SET_NO_NEW_PRIVS).
     pub no_new_privileges: bool,
+    /// What it may do.
+    #[serde(default)]
+    pub security: Security,
+    /// Which namespaces are its own.
+    #[serde(default)]
+    pub namespaces: Namespaces,
+    /// Limits of its processes (setrlimit(2)), each kind at most once. RLIMIT_NOFILE has a default of its own.
+    #[serde(default)]
+    pub rlimits: Vec<Rlimit>,
+    /// How soon the kernel's OOM killer picks its processes: -1000 (never) to 1000; `None` leaves the agent's, 0.
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
+}
+
+impl ContainerSpec {
+    /// This command as root, alone in its namespaces, with the default profile and without limits.
+    #[must_use]
+    pub fn new(args: Vec<String>) -> Self {
+        Self {
+            args,
+            env: Vec::new(),
+            cwd: "/".to_owned(),
+            user: User::default(),
+            stdin: false,
+            terminal: None,
+            limits: Limits::default(),
+            read_only_root: false,
+            no_new_privileges: false,
+            security: Security::default(),
+            namespaces: Namespaces::default(),
+            rlimits: Vec::new(),
+            oom_score_adj: None,
+        }
+    }
 }
 
 /// A terminal and its first size.
@@ -42,11 +82,49 @@ pub struct WindowSize {
     pub rows: u16,
 }
 
-/// What a container may use; `None` is no limit of its own.
+/// Whose each namespace is. Mounts are always the container's own, the network is always the pod's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Namespaces {
+    /// Processes. The pod's shows those of all its containers, and the agent's.
+    pub pid: NamespaceOf,
+    /// System V IPC, POSIX queues, and with them /dev/shm. Kubernetes' containers share their pod's; a pod's sysctls are in it.
+    pub ipc: NamespaceOf,
+    /// Host name.
+    pub uts: NamespaceOf,
+    /// What of the cgroups is seen.
+    pub cgroup: NamespaceOf,
+    /// Users: the container's root is another user in the guest.
+    pub user: Option<UserNamespace>,
+}
+
+/// Whose a namespace is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Limits {
-    /// cgroup v2 `memory.max`, in bytes.
-    pub memory_bytes: Option<u64>,
-    /// cgroup v2 `pids.max`.
-    pub pids: Option<u32>,
+#[serde(rename_all = "snake_case")]
+pub enum NamespaceOf {
+    /// The container's alone.
+    #[default]
+    Container,
+    /// The pod's: the guest's first.
+    Pod,
+}
+
+/// A user namespace (user_namespaces(7)): one range each, as Kubernetes has it, and both have to hold 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNamespace {
+    /// Users.
+    pub uids: IdRange,
+    /// Groups.
+    pub gids: IdRange,
+}
+
+/// A range of ids and what it is in the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// The first in the container.
+    pub container: u32,
+    /// The first in the guest.
+    pub guest: u32,
+    /// How many; never 0.
+    pub length: u32,
 }

@@ -5,16 +5,24 @@ mod container;
 mod exit;
 mod fault;
 mod id;
+mod limits;
 mod network;
+mod security;
 mod size;
 mod stages;
+mod user;
 
-pub use container::{ContainerSpec, Limits, Terminal, WindowSize};
+pub use container::{
+    ContainerSpec, IdRange, NamespaceOf, Namespaces, Terminal, UserNamespace, WindowSize,
+};
 pub use exit::ExitStatus;
 pub use fault::Fault;
 pub use id::{BadId, ContainerId, PodId};
+pub use limits::{HugePageLimit, Limits, Rlimit};
 pub use network::{
     Address, BadMac, Interface, Mac, Neighbour, PodNetwork, Prefix, Route, RouteKind, Rule,
 };
+pub use security::{CapabilityChanges, Device, Seccomp, Security};
 pub use size::VmSize;
 pub use stages::{Stage, Stages};
+pub use user::{GroupsOfImage, User};

@@ -5,6 +5,7 @@ use model::Fault;
 use thiserror::Error;
 use vm_client::{Ending, LaunchError, RequestError};
 
+use crate::oci::SpecificationError;
 use crate::record::RecordError;
 
 /// Why a pod did not start, or did not go on.
@@ -99,6 +100,9 @@ pub enum PodError {
         /// The container.
         container: String,
     },
+    /// A container that no guest can run as it is asked for.
+    #[error("turn the container's values into an OCI specification")]
+    Unserved(#[from] SpecificationError),
     /// The specification.
     #[error("write the container's OCI specification")]
     Specification(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -129,6 +133,7 @@ impl PodError {
             | Self::ContainerExists { .. }
             | Self::ContainerState { .. } => Fault::Refused,
             Self::NoContainer { .. } => Fault::NotFound,
+            Self::Unserved(_) => Fault::Invalid,
             Self::Launch(_) => Fault::HostUnfit,
             Self::GuestEnded { .. } | Self::AgentLost { .. } | Self::TornDown | Self::Stdio(_) => {
                 Fault::GuestLost

@@ -269,8 +269,7 @@ impl Pod {
             exec_id: exec_id.to_owned(),
         };
         let exit = self.watch_process(&process).await?;
-        let oci_process = oci::exec_process(&container.spec, plan)
-            .map_err(|error| PodError::Specification(error.into()))?;
+        let oci_process = oci::exec_process(&container.spec, plan)?;
         let terminal = plan.terminal.map(|terminal| {
             terminal.size.map_or((0, 0), |size| {
                 (u32::from(size.columns), u32::from(size.rows))

@@ -32,6 +32,7 @@ pub use deadlines::Deadlines;
 pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
 pub use launch::Booted;
+pub use oci::{ProfileError, SpecificationError, check_container};
 pub use plan::{
     ContainerPlan, ExecPlan, Hold, Identity, Lifetime, Nic, NicQueue, OutputTo, PodPlan, Root,
     RootSegment,

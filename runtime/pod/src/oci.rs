@@ -1,88 +1,141 @@
 //! Turns a `ContainerSpec` into an OCI runtime specification, the form that the agent takes. Pure: values in, values out.
-//! Neighbours: `seccomp` beside it, `pod` above.
+//! The parts lie beside it, one topic each; `pod` is above.
 
+mod capabilities;
+mod devices;
+mod error;
+mod mounts;
+mod namespaces;
+mod resources;
 mod seccomp;
+mod user;
 
-use model::{ContainerSpec, Limits};
-use oci_spec::{
-    OciSpecError,
-    runtime::{
-        Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxMemoryBuilder,
-        LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
-        LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, Process,
-        ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder, get_default_maskedpaths,
-        get_default_readonly_paths,
-    },
+use std::collections::HashMap;
+
+use model::{ContainerSpec, NamespaceOf};
+use oci_spec::runtime::{
+    Capabilities, Linux, LinuxBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    get_default_maskedpaths, get_default_readonly_paths,
 };
 
+pub use self::{error::SpecificationError, seccomp::ProfileError};
 use crate::plan::ExecPlan;
 
 /// Version of the OCI runtime specification that the result follows.
 const OCI_VERSION: &str = "1.2.0";
 
-/// RLIMIT_NOFILE of a container, soft and hard: what containerd under systemd gives.
-const OPEN_FILES: u64 = 1_048_576;
-
-/// What containerd gives a container that asks for nothing, without CAP_MKNOD: in the guest a device node is a way to the pod's
-/// own disks.
-const CAPABILITIES: [Capability; 13] = [
-    Capability::AuditWrite,
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::NetBindService,
-    Capability::NetRaw,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
-    Capability::SysChroot,
-];
-
 /// PATH of a container whose image does not set one: what runc and containerd use.
 pub(crate) const DEFAULT_PATH: &str =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Whether a guest can carry out what these values say, as far as that can be known without one.
+///
+/// # Errors
+/// With the value that can't be.
+pub fn check_container(container: &ContainerSpec) -> Result<(), SpecificationError> {
+    specification(container, "").map(|_specification| ())
+}
+
 /// The specification of a container in a guest whose host name is `hostname`.
 ///
 /// # Errors
-/// When a field that the specification demands is missing.
+/// With the value that no guest can carry out.
 pub(crate) fn specification(
     container: &ContainerSpec,
     hostname: &str,
-) -> Result<Spec, OciSpecError> {
-    let linux = LinuxBuilder::default()
-        .namespaces(namespaces()?)
-        .resources(resources(container.limits)?)
-        .seccomp(seccomp::runtime_default()?)
-        .masked_paths(get_default_maskedpaths())
-        .readonly_paths(get_default_readonly_paths())
-        .build()?;
+) -> Result<Spec, SpecificationError> {
+    let process = process(container, hostname)?;
+    let capabilities = process.capabilities().as_ref();
+    let capabilities = capabilities.and_then(|sets| sets.bounding().clone());
     let root = RootBuilder::default()
         .path("rootfs")
         .readonly(container.read_only_root)
         .build()?;
-    SpecBuilder::default()
+    let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)
-        .process(process(container, hostname)?)
+        .process(process)
         .root(root)
-        .hostname(hostname)
-        .mounts(mounts()?)
-        .linux(linux)
-        .build()
+        .mounts(mounts::mounts(container)?)
+        .linux(linux(container, &capabilities.unwrap_or_default())?);
+    // Where the name is the pod's, the guest has it already.
+    if container.namespaces.uts == NamespaceOf::Container {
+        spec = spec.hostname(hostname);
+    }
+    let annotations = user::annotation(&container.user)
+        .into_iter()
+        .chain(devices::annotation(&container.security));
+    let annotations: HashMap<String, String> = annotations.collect();
+    if !annotations.is_empty() {
+        spec = spec.annotations(annotations);
+    }
+    Ok(spec.build()?)
+}
+
+fn linux(
+    container: &ContainerSpec,
+    capabilities: &Capabilities,
+) -> Result<Linux, SpecificationError> {
+    let security = &container.security;
+    let rules = devices::rules(security, capabilities)?;
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces::namespaces(&container.namespaces)?)
+        .resources(resources::resources(&container.limits, rules)?)
+        .masked_paths(paths(
+            "masked_paths",
+            security.privileged,
+            &security.masked_paths,
+            get_default_maskedpaths,
+        )?)
+        .readonly_paths(paths(
+            "readonly_paths",
+            security.privileged,
+            &security.read_only_paths,
+            get_default_readonly_paths,
+        )?);
+    if let Some(filter) = seccomp::filter(security, capabilities)? {
+        linux = linux.seccomp(filter);
+    }
+    let nodes = devices::nodes(security)?;
+    if !nodes.is_empty() {
+        linux = linux.devices(nodes);
+    }
+    if let Some(user) = &container.namespaces.user {
+        let (uids, gids) = namespaces::mappings(user)?;
+        linux = linux.uid_mappings([uids]).gid_mappings([gids]);
+    }
+    Ok(linux.build()?)
+}
+
+fn paths(
+    field: &'static str,
+    privileged: bool,
+    given: &Option<Vec<String>>,
+    default: fn() -> Vec<String>,
+) -> Result<Vec<String>, SpecificationError> {
+    if privileged {
+        return Ok(Vec::new());
+    }
+    let Some(given) = given else {
+        return Ok(default());
+    };
+    match given.iter().find(|path| !path.starts_with('/')) {
+        Some(path) => Err(SpecificationError::RelativePath {
+            field,
+            path: path.clone(),
+        }),
+        None => Ok(given.clone()),
+    }
 }
 
 /// The process of an exec in a container: the container's own but for what it runs and its terminal. Its host name's variable is in the
 /// container's environment already.
 ///
 /// # Errors
-/// When a field that the specification demands is missing.
+/// With the value that no guest can carry out; the container has it, too.
 pub(crate) fn exec_process(
     container: &ContainerSpec,
     plan: &ExecPlan,
-) -> Result<Process, OciSpecError> {
+) -> Result<Process, SpecificationError> {
     let spec = ContainerSpec {
         args: plan.args.clone(),
         stdin: plan.stdin,
@@ -92,34 +145,20 @@ pub(crate) fn exec_process(
     process(&spec, "")
 }
 
-fn process(container: &ContainerSpec, hostname: &str) -> Result<Process, OciSpecError> {
-    let capabilities: Capabilities = CAPABILITIES.into_iter().collect();
-    let capabilities = LinuxCapabilitiesBuilder::default()
-        .bounding(capabilities.clone())
-        .effective(capabilities.clone())
-        .permitted(capabilities)
-        .inheritable(Capabilities::new())
-        .ambient(Capabilities::new())
-        .build()?;
-    let open_files = PosixRlimitBuilder::default()
-        .typ(PosixRlimitType::RlimitNofile)
-        .soft(OPEN_FILES)
-        .hard(OPEN_FILES)
-        .build()?;
-    let mut user = UserBuilder::default().uid(0_u32).gid(0_u32);
-    if !container.user.is_empty() {
-        user = user.username(container.user.clone());
-    }
-    ProcessBuilder::default()
+fn process(container: &ContainerSpec, hostname: &str) -> Result<Process, SpecificationError> {
+    let mut process = ProcessBuilder::default()
         .terminal(container.terminal.is_some())
-        .user(user.build()?)
+        .user(user::user(&container.user)?)
         .args(container.args.clone())
         .env(environment(container, hostname))
         .cwd(container.cwd.as_str())
-        .capabilities(capabilities)
-        .rlimits([open_files])
-        .no_new_privileges(container.no_new_privileges)
-        .build()
+        .capabilities(capabilities::capabilities(&container.security)?)
+        .rlimits(resources::rlimits(&container.rlimits)?)
+        .no_new_privileges(container.no_new_privileges);
+    if let Some(value) = container.oom_score_adj {
+        process = process.oom_score_adj(resources::oom_score_adj(value)?);
+    }
+    Ok(process.build()?)
 }
 
 /// The container's own variables over PATH, HOSTNAME and, with a terminal, TERM; the last of one name wins.
@@ -136,97 +175,6 @@ fn environment(container: &ContainerSpec, hostname: &str) -> Vec<String> {
         kept.push(entry);
     }
     kept
-}
-
-/// No network namespace: the guest's is the pod's.
-fn namespaces() -> Result<Vec<oci_spec::runtime::LinuxNamespace>, OciSpecError> {
-    [
-        LinuxNamespaceType::Pid,
-        LinuxNamespaceType::Ipc,
-        LinuxNamespaceType::Uts,
-        LinuxNamespaceType::Mount,
-        LinuxNamespaceType::Cgroup,
-    ]
-    .into_iter()
-    .map(|typ| LinuxNamespaceBuilder::default().typ(typ).build())
-    .collect()
-}
-
-fn resources(limits: Limits) -> Result<LinuxResources, OciSpecError> {
-    let mut resources = LinuxResourcesBuilder::default();
-    if let Some(bytes) = limits.memory_bytes {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        resources = resources.memory(LinuxMemoryBuilder::default().limit(bytes).build()?);
-    }
-    if let Some(pids) = limits.pids {
-        resources = resources.pids(LinuxPidsBuilder::default().limit(i64::from(pids)).build()?);
-    }
-    resources.build()
-}
-
-fn mounts() -> Result<Vec<Mount>, OciSpecError> {
-    let table: [(&str, &str, &str, &[&str]); 7] = [
-        ("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-        (
-            "/dev",
-            "tmpfs",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"],
-        ),
-        (
-            "/dev/pts",
-            "devpts",
-            "devpts",
-            &[
-                "nosuid",
-                "noexec",
-                "newinstance",
-                "ptmxmode=0666",
-                "mode=0620",
-                "gid=5",
-            ],
-        ),
-        (
-            "/dev/shm",
-            "tmpfs",
-            "shm",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-        ),
-        (
-            "/dev/mqueue",
-            "mqueue",
-            "mqueue",
-            &["nosuid", "noexec", "nodev"],
-        ),
-        (
-            "/sys",
-            "sysfs",
-            "sysfs",
-            &["nosuid", "noexec", "nodev", "ro"],
-        ),
-        (
-            "/sys/fs/cgroup",
-            "cgroup",
-            "cgroup",
-            &["nosuid", "noexec", "nodev", "relatime", "ro"],
-        ),
-    ];
-    table
-        .into_iter()
-        .map(|(destination, typ, source, options)| {
-            MountBuilder::default()
-                .destination(destination)
-                .typ(typ)
-                .source(source)
-                .options(
-                    options
-                        .iter()
-                        .map(|option| (*option).to_owned())
-                        .collect::<Vec<_>>(),
-                )
-                .build()
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! configuration. Pure. Main type: [`Plan`].
 
 use images::Image;
-use model::{ContainerSpec, Limits, Terminal, VmSize, WindowSize};
+use model::{ContainerSpec, Limits, Terminal, User, VmSize, WindowSize};
 use thiserror::Error;
 
 use crate::{args::RunArguments, config::Config};
@@ -59,14 +59,15 @@ pub(super) fn plan(
         size: VmSize::for_containers(cpus, memory_mib, overhead_mib),
         writable_bytes: u64::from(writable_mib) * MIB,
         container: ContainerSpec {
-            args: command(arguments, &settings)?,
             env: environment(arguments, &settings, surroundings)?,
             cwd: workdir(arguments, text(settings.working_dir()))?,
-            user: arguments
-                .user
-                .clone()
-                .or(text(settings.user()))
-                .unwrap_or_default(),
+            user: User::of_image(
+                arguments
+                    .user
+                    .clone()
+                    .or(text(settings.user()))
+                    .unwrap_or_default(),
+            ),
             stdin: arguments.interactive,
             terminal: arguments.tty.then_some(Terminal {
                 size: surroundings.window,
@@ -74,9 +75,11 @@ pub(super) fn plan(
             limits: Limits {
                 memory_bytes: Some(u64::from(memory_mib) * MIB),
                 pids: (pids != 0).then_some(pids),
+                ..Limits::default()
             },
             read_only_root: arguments.read_only,
             no_new_privileges: arguments.no_new_privileges,
+            ..ContainerSpec::new(command(arguments, &settings)?)
         },
     })
 }

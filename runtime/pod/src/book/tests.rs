@@ -1,6 +1,6 @@
 //! What is written is read back, and what is broken is named and stays.
 
-use model::{ExitStatus, Limits};
+use model::ExitStatus;
 use serde_json::json;
 
 use super::*;
@@ -20,15 +20,8 @@ fn container(id: &str, phase: ContainerPhase) -> Container {
         id: id.parse().unwrap(),
         note: json!([1, 2]),
         spec: model::ContainerSpec {
-            args: vec!["sh".to_owned()],
-            env: Vec::new(),
-            cwd: "/".to_owned(),
-            user: String::new(),
-            stdin: false,
-            terminal: None,
-            limits: Limits::default(),
-            read_only_root: false,
             no_new_privileges: true,
+            ..model::ContainerSpec::new(vec!["sh".to_owned()])
         },
         created_at_ns: 8,
         phase,

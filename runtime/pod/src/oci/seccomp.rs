@@ -4,13 +4,19 @@
 //! filter), userfaultfd and perf (kernel attack surface), raw I/O ports, swap, quota, accounting, reboot, and calls that no
 //! x86-64 kernel has any more. Neighbour above: `oci`, which puts it into the specification.
 
+mod profile;
+
+use model::{Seccomp, Security};
 use oci_spec::{
     OciSpecError,
     runtime::{
-        Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder, LinuxSeccompBuilder,
-        LinuxSeccompOperator, LinuxSyscall, LinuxSyscallBuilder,
+        Arch, Capabilities, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder,
+        LinuxSeccompBuilder, LinuxSeccompOperator, LinuxSyscall, LinuxSyscallBuilder,
     },
 };
+
+use super::error::SpecificationError;
+pub use profile::ProfileError;
 
 /// Names as in the kernel's arch/x86/entry/syscalls/syscall_64.tbl; one group per topic.
 const ALLOWED: &[&[&str]] = &[
@@ -355,11 +361,24 @@ const PERSONALITIES: [u64; 5] = [0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_fff
 const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
 
+/// The filter of a container with these capabilities; none where it is unconfined, as a privileged one always is.
+pub(super) fn filter(
+    security: &Security,
+    capabilities: &Capabilities,
+) -> Result<Option<LinuxSeccomp>, SpecificationError> {
+    Ok(match &security.seccomp {
+        _ if security.privileged => None,
+        Seccomp::Unconfined => None,
+        Seccomp::RuntimeDefault => Some(runtime_default()?),
+        Seccomp::Localhost(text) => Some(profile::read(text, capabilities)?),
+    })
+}
+
 /// The profile as an OCI runtime specification has it.
 ///
 /// # Errors
 /// Never in practice: only a field missing from the builders could be the cause.
-pub(super) fn runtime_default() -> Result<LinuxSeccomp, OciSpecError> {
+fn runtime_default() -> Result<LinuxSeccomp, OciSpecError> {
     let names = ALLOWED
         .iter()
         .copied()

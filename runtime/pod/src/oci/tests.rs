@@ -1,69 +1,146 @@
 //! A specification says what was asked for, and the defaults of the field where nothing was.
 
-use model::{Limits, Terminal};
+use model::{
+    CapabilityChanges, Device, GroupsOfImage, IdRange, Limits, NamespaceOf, Namespaces, Seccomp,
+    Security, Terminal, User, UserNamespace,
+};
+use serde_json::{Value, json};
 
 use super::*;
 
 fn container() -> ContainerSpec {
     ContainerSpec {
-        args: vec!["sh".into(), "-c".into(), "true".into()],
-        env: Vec::new(),
-        cwd: "/".into(),
-        user: String::new(),
-        stdin: false,
-        terminal: None,
-        limits: Limits::default(),
-        read_only_root: false,
         no_new_privileges: true,
+        ..ContainerSpec::new(vec!["sh".into(), "-c".into(), "true".into()])
     }
 }
 
-fn json(container: &ContainerSpec) -> serde_json::Value {
+fn json(container: &ContainerSpec) -> Value {
     serde_json::to_value(specification(container, "pod-1").unwrap()).unwrap()
 }
 
-#[test]
-fn plain_container_gets_the_defaults() {
-    let spec = json(&container());
-    assert_eq!(
-        spec["process"]["args"],
-        serde_json::json!(["sh", "-c", "true"])
-    );
-    assert_eq!(spec["process"]["noNewPrivileges"], true);
-    assert_eq!(
-        spec["process"]["capabilities"]["bounding"]
-            .as_array()
+/// With the sets of capabilities in order, and without the rules of the default filter, which have tests of their own.
+fn sorted(container: &ContainerSpec) -> String {
+    let mut spec = json(container);
+    let sets = spec["process"]["capabilities"].as_object_mut().unwrap();
+    for set in sets.values_mut() {
+        set.as_array_mut()
             .unwrap()
-            .len(),
-        13
-    );
-    assert_eq!(
-        spec["process"]["capabilities"]["ambient"],
-        serde_json::json!([])
-    );
-    assert_eq!(spec["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
-    assert_eq!(spec["linux"]["resources"], serde_json::json!({}));
-    let kinds: Vec<_> = spec["linux"]["namespaces"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|namespace| namespace["type"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(kinds, ["pid", "ipc", "uts", "mount", "cgroup"]);
+            .sort_by_key(|name| name.as_str().map(str::to_owned));
+    }
+    if let Some(rules) = spec.pointer_mut("/linux/seccomp/syscalls") {
+        *rules = json!("the rules");
+    }
+    serde_json::to_string_pretty(&spec).unwrap()
+}
+
+/// As kubelet asks for a container that says nothing about security.
+fn of_kubernetes() -> ContainerSpec {
+    ContainerSpec {
+        user: User {
+            of_image: "www-data".into(),
+            uid: Some(1000),
+            gid: Some(2000),
+            supplemental_groups: vec![3000],
+            groups: GroupsOfImage::Strict,
+            ..User::default()
+        },
+        limits: Limits {
+            memory_bytes: Some(64 << 20),
+            cpu_shares: Some(102),
+            ..Limits::default()
+        },
+        namespaces: Namespaces {
+            ipc: NamespaceOf::Pod,
+            uts: NamespaceOf::Pod,
+            ..Namespaces::default()
+        },
+        oom_score_adj: Some(999),
+        ..container()
+    }
 }
 
 #[test]
-fn limits_asked_for_are_in_the_resources() {
-    let limits = Limits {
-        memory_bytes: Some(64 << 20),
-        pids: Some(10),
+fn whole_specifications_are_as_they_were() {
+    insta::assert_snapshot!("plain", sorted(&container()));
+    insta::assert_snapshot!("kubernetes", sorted(&of_kubernetes()));
+    let privileged = ContainerSpec {
+        security: Security {
+            privileged: true,
+            masked_paths: Some(vec!["/ignored".into()]),
+            seccomp: Seccomp::Localhost("ignored".into()),
+            ..Security::default()
+        },
+        ..of_kubernetes()
     };
-    let spec = json(&ContainerSpec {
-        limits,
-        ..container()
+    insta::assert_snapshot!("privileged", sorted(&privileged));
+    let range = IdRange {
+        container: 0,
+        guest: 1000,
+        length: 100_000,
+    };
+    let mut user = of_kubernetes();
+    user.namespaces.user = Some(UserNamespace {
+        uids: range,
+        gids: range,
     });
-    assert_eq!(spec["linux"]["resources"]["memory"]["limit"], 64 << 20);
-    assert_eq!(spec["linux"]["resources"]["pids"]["limit"], 10);
+    user.security.capabilities = CapabilityChanges {
+        add: vec!["MKNOD".into()],
+        drop: vec!["ALL".into()],
+        add_ambient: vec!["NET_BIND_SERVICE".into()],
+    };
+    user.security.devices = vec![Device {
+        host_path: "/dev/fuse".into(),
+        container_path: "/dev/fuse".into(),
+        permissions: "rw".into(),
+    }];
+    insta::assert_snapshot!("user_namespace", sorted(&user));
+}
+
+#[test]
+fn lists_of_paths_replace_the_default() {
+    let check = |given: Option<Vec<String>>, count: usize| {
+        let mut container = container();
+        container.security.masked_paths = given.clone();
+        container.security.read_only_paths = given;
+        let spec = json(&container);
+        for field in ["maskedPaths", "readonlyPaths"] {
+            let paths = spec["linux"][field].as_array().unwrap();
+            match count {
+                0 | 1 => assert_eq!(paths.len(), count, "{field}"),
+                _ => assert!(
+                    paths.contains(&json!("/proc/sys")) || paths.contains(&json!("/proc/kcore"))
+                ),
+            }
+        }
+    };
+    check(None, 2);
+    check(Some(Vec::new()), 0);
+    check(Some(vec!["/secret".into()]), 1);
+    let mut container = container();
+    container.security.masked_paths = Some(vec!["secret".into()]);
+    let error = check_container(&container).unwrap_err().to_string();
+    assert_eq!(error, "masked_paths has \"secret\", which is not absolute");
+}
+
+#[test]
+fn seccomp_is_as_asked_for() {
+    let check = |seccomp: Seccomp, expect: Value| {
+        let mut container = container();
+        container.security.seccomp = seccomp;
+        assert_eq!(
+            json(&container)["linux"]["seccomp"]["defaultAction"],
+            expect
+        );
+    };
+    check(Seccomp::RuntimeDefault, json!("SCMP_ACT_ERRNO"));
+    check(Seccomp::Unconfined, Value::Null);
+    let profile = r#"{"defaultAction":"SCMP_ACT_LOG"}"#.to_owned();
+    check(Seccomp::Localhost(profile), json!("SCMP_ACT_LOG"));
+    let mut container = container();
+    container.security.seccomp = Seccomp::Localhost("{}".into());
+    let error = check_container(&container).unwrap_err();
+    assert_eq!(error.to_string(), "read the seccomp profile");
 }
 
 #[test]
@@ -88,10 +165,17 @@ fn environment_last_of_a_name_wins() {
 }
 
 #[test]
-fn user_of_the_image_travels_as_text() {
-    let spec = json(&ContainerSpec {
-        user: "nobody:nogroup".into(),
-        ..container()
-    });
-    assert_eq!(spec["process"]["user"]["username"], "nobody:nogroup");
+fn exec_is_the_containers_own_process_with_another_command() {
+    let plan = ExecPlan {
+        args: vec!["ls".into()],
+        stdin: false,
+        terminal: None,
+    };
+    let container = of_kubernetes();
+    let exec = serde_json::to_value(exec_process(&container, &plan).unwrap()).unwrap();
+    let own = json(&container)["process"].clone();
+    assert_eq!(exec["args"], json!(["ls"]));
+    for field in ["user", "noNewPrivileges", "oomScoreAdj", "rlimits", "cwd"] {
+        assert_eq!(exec[field], own[field], "{field}");
+    }
 }

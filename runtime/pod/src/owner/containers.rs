@@ -47,6 +47,11 @@ impl Owner {
             })));
             return;
         }
+        // What can't be run is said here, where whoever asked can still ask for something else.
+        if let Err(error) = oci::check_container(&spec) {
+            drop(reply.send(Err(error.into())));
+            return;
+        }
         let container = Container {
             id: id.clone(),
             note,
@@ -221,7 +226,7 @@ impl Owner {
             return;
         };
         let specification = oci::specification(&entry.container().spec, &self.record.hostname)
-            .map_err(|error| PodError::Specification(error.into()));
+            .map_err(PodError::Unserved);
         let (Some(monitor), Some(agent), Some(disk)) = (
             self.monitor.clone(),
             self.agent.borrow().clone(),

@@ -71,7 +71,7 @@ fn command_line_goes_over_the_image() {
         assert_eq!(container.args, args);
         assert_eq!(container.env, env);
         assert_eq!(
-            (container.cwd.as_str(), container.user.as_str()),
+            (container.cwd.as_str(), container.user.of_image.as_str()),
             (cwd, user)
         );
     };

@@ -1,0 +1,59 @@
+//! What a container may do beyond what its user may. Main type: [`Security`]. Its neighbour above is `container`.
+
+use serde::{Deserialize, Serialize};
+
+/// What a container may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Security {
+    /// Everything that root may in the guest: all capabilities, all its devices, /sys and its cgroup writable, no path masked or
+    /// read-only, no seccomp filter. The wall around it is the VM's.
+    pub privileged: bool,
+    /// Changes to the default capabilities.
+    pub capabilities: CapabilityChanges,
+    /// Which system calls it may make.
+    pub seccomp: Seccomp,
+    /// Paths that show nothing; `None` is the OCI runtimes' list, an empty one is none.
+    pub masked_paths: Option<Vec<String>>,
+    /// Paths that can't be written to, with all that is mounted below; `None` is the OCI runtimes' list, an empty one is none.
+    pub read_only_paths: Option<Vec<String>>,
+    /// Devices that it may use beside null, zero, full, random, urandom and tty, which every container has.
+    pub devices: Vec<Device>,
+}
+
+/// Changes to the default capabilities, by name in any case, with or without `CAP_`. `ALL` in `add` or `drop` comes first, then each of
+/// `add`, then each of `drop`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CapabilityChanges {
+    /// Given, where the user is root.
+    pub add: Vec<String>,
+    /// Taken.
+    pub drop: Vec<String>,
+    /// Given to any user, and kept over execve (capabilities(7), ambient).
+    pub add_ambient: Vec<String>,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seccomp {
+    /// Cofferdam's own allow-list.
+    #[default]
+    RuntimeDefault,
+    /// All.
+    Unconfined,
+    /// As a profile says: the JSON text of an OCI `LinuxSeccomp`, or of docker's form with `archMap`, `includes` and `excludes`.
+    Localhost(String),
+}
+
+/// A device of the guest. A node of the host means nothing there, so only devices that every guest has can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its path outside, which says which device it is: `/dev/fuse`.
+    pub host_path: String,
+    /// Its path in the container, below /dev.
+    pub container_path: String,
+    /// Some of `r`, `w` and `m` (mknod).
+    pub permissions: String,
+}
