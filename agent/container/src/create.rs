@@ -15,11 +15,15 @@ use oci_spec::runtime::Spec;
 use serde::Serialize;
 
 use crate::{
+    account::SettledUser,
+    annotation,
     cgroup::Cgroup,
     executor::{LastExecutor, Report},
     failure::{Failure, FailureKind},
     folder::Folder,
+    guest_devices, inside,
     message::Order,
+    oom_score,
     spec::{self, LastSteps},
     terminal::ConsoleSocket,
 };
@@ -27,7 +31,7 @@ use crate::{
 /// Starts the container's first process and returns when it has been executed.
 pub(crate) fn create(
     order: &Order,
-    spec: Spec,
+    mut spec: Spec,
     root: (PathBuf, bool),
     streams: Vec<OwnedFd>,
 ) -> Result<(i32, Option<OwnedFd>), Failure> {
@@ -37,7 +41,11 @@ pub(crate) fn create(
         .linux()
         .as_ref()
         .and_then(|linux| linux.resources().clone());
-    let (spec, last) = spec::prepare(spec, root, &order.cgroup, order.terminal.is_some())?;
+    let user = settle(&mut spec, &root.0)?;
+    if annotation::every_device(&spec)? {
+        guest_devices::add(&mut spec, Path::new("/dev"))?;
+    }
+    let (spec, last) = spec::prepare(spec, root, user, order)?;
     write_json(&folder.config(), &spec)?;
     write_json(&folder.last_steps(), &last)?;
     let limited = cgroup.create().and_then(|()| match &resources {
@@ -52,6 +60,18 @@ pub(crate) fn create(
         drop(cgroup.kill().and_then(|()| cgroup.remove()));
     }
     started
+}
+
+/// What of the process depends on the container's files, and on what the agent may do.
+fn settle(spec: &mut Spec, root: &Path) -> Result<SettledUser, Failure> {
+    let groups = annotation::groups(spec)?;
+    let Some(process) = spec.process_mut() else {
+        return Err(Failure::invalid("the specification has no process"));
+    };
+    let user = SettledUser::settle(process, root, groups)?;
+    inside::working_directory(root, process.cwd())?;
+    oom_score::set(process)?;
+    Ok(user)
 }
 
 fn run(

@@ -15,13 +15,14 @@ use crate::{
     failure::Failure,
     folder::Folder,
     message::Order,
+    oom_score,
     spec::{self, LastSteps},
 };
 
 /// Starts the process and returns when its command has been executed.
 pub(crate) fn exec(
     order: &Order,
-    (process, exec_id): (Process, &str),
+    (mut process, exec_id): (Process, &str),
     streams: Vec<OwnedFd>,
 ) -> Result<(i32, Option<OwnedFd>), Failure> {
     let folder = Folder::open(order.folder.clone());
@@ -29,8 +30,13 @@ pub(crate) fn exec(
         .map_err(serde_json::Error::io)
         .and_then(|json| serde_json::from_slice(&json))
         .map_err(|error| Failure::internal("read the container's specification", &error))?;
-    let (process, last) =
-        spec::prepare_process(process, container.seccomp, order.terminal.is_some());
+    container.user.apply(&mut process, &folder.root())?;
+    oom_score::set(&mut process)?;
+    let (process, last) = spec::prepare_process(
+        process,
+        (container.seccomp, container.user),
+        order.terminal.is_some(),
+    );
     let process_file = folder.of_this_launch("process.json");
     write_json(&process_file, &process)?;
     let cgroup = Cgroup::at(&order.cgroup).of_exec(exec_id);

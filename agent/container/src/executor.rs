@@ -14,13 +14,13 @@ use std::{
 };
 
 use libcontainer::{
-    capabilities,
+    capabilities::{self, CapabilityExt},
     seccomp::initialize_seccomp,
     syscall::linux::LinuxSyscall,
     workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError},
 };
 use nix::{sys::signal::SigSet, unistd};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, Spec};
 use rustix::{
     pipe::{PipeFlags, pipe_with},
     termios::{Winsize, tcgetwinsize, tcsetwinsize},
@@ -29,6 +29,7 @@ use rustix::{
 use crate::{
     failure::{Failure, FailureKind},
     message::WindowSize,
+    read_only,
     spec::LastSteps,
     sys,
 };
@@ -107,6 +108,7 @@ impl LastExecutor {
         }
         let arguments = strings(&steps.args)?;
         let environment = strings(&self.environment())?;
+        read_only::make(&steps.read_only_paths)?;
         // What can be said about the command is said before the filter, which may deny what the report needs.
         let command = steps.args.first().map_or("", String::as_str);
         let path = find(command, &self.environment())?;
@@ -127,7 +129,9 @@ impl LastExecutor {
     }
 
     fn drop_capabilities(&self) -> Result<(), Failure> {
-        capabilities::drop_privileges(&self.steps.capabilities, &LinuxSyscall)
+        let wanted = possible(&self.steps.capabilities)
+            .map_err(|error| Failure::internal("read the agent's capabilities", &error))?;
+        capabilities::drop_privileges(&wanted, &LinuxSyscall)
             .map_err(|error| Failure::internal("set the process's capabilities", &error))
     }
 
@@ -195,6 +199,25 @@ impl Report {
             }),
         )
     }
+}
+
+/// Without what the kernel does not know or the agent does not have: nobody can pass that on, and "all" means all there are.
+fn possible(wanted: &LinuxCapabilities) -> io::Result<LinuxCapabilities> {
+    let had = rustix::thread::capabilities(None)?.permitted.bits();
+    let keep = |set: &Option<Capabilities>| {
+        let set = set.iter().flatten().copied();
+        Some(
+            set.filter(|one| had & (1 << one.to_cap().index()) != 0)
+                .collect(),
+        )
+    };
+    let mut all = LinuxCapabilities::default();
+    all.set_bounding(keep(wanted.bounding()))
+        .set_effective(keep(wanted.effective()))
+        .set_permitted(keep(wanted.permitted()))
+        .set_inheritable(keep(wanted.inheritable()))
+        .set_ambient(keep(wanted.ambient()));
+    Ok(all)
 }
 
 /// ENOENT for a file that exists is about its interpreter (execve(2)).

@@ -15,11 +15,9 @@ use oci_spec::runtime::{Process, Spec};
 use thiserror::Error;
 
 use crate::{
-    account,
     deadlines::LAUNCH_DEADLINE,
     failure::Failure,
     folder::Folder,
-    inside,
     launcher::LAUNCHER_ARGUMENT,
     message::{self, Order, Reply, WindowSize, Work},
 };
@@ -80,11 +78,6 @@ impl Launch {
         stdio: ChildStdio,
     ) -> Result<Launched, LaunchError> {
         let root = self.folder.root();
-        let mut spec = spec;
-        if let Some(process) = spec.process_mut() {
-            account::settle(process, &root)?;
-            inside::working_directory(&root, process.cwd())?;
-        }
         self.launch(
             Work::Create {
                 spec: Box::new(spec),
@@ -102,10 +95,9 @@ impl Launch {
     pub fn exec(
         &self,
         exec_id: &str,
-        mut process: Process,
+        process: Process,
         stdio: ChildStdio,
     ) -> Result<Launched, LaunchError> {
-        account::settle(&mut process, &self.folder.root())?;
         self.launch(
             Work::Exec {
                 process: Box::new(process),

@@ -12,6 +12,7 @@
 //! ```
 
 mod account;
+mod annotation;
 pub mod cgroup;
 mod create;
 pub mod deadlines;
@@ -21,11 +22,14 @@ mod executor;
 mod failure;
 mod files;
 mod folder;
+mod guest_devices;
 mod inside;
 mod launch;
 mod launcher;
 mod message;
+mod oom_score;
 mod pid_namespace;
+mod read_only;
 pub mod spec;
 mod sys;
 mod terminal;

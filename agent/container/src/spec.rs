@@ -1,11 +1,12 @@
 //! What of an OCI specification this agent carries out: [`parse`] reads and refuses at the door, `prepare` splits it into the
 //! part that libcontainer applies and the `LastSteps` that the executor applies in the end.
 //!
+//! Read-only paths are one because libcontainer makes them noexec, nosuid and nodev as well, and leaves what is mounted below them writable.
 //! Seccomp and capabilities are last steps because libcontainer 0.7 loads the filter before it waits for the start signal (so a
 //! strict profile would have to allow `accept4`), forgets it for every exec, and leaves a capability set that the specification
 //! does not name at its full size. Cgroup limits are `cgroup`'s.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxCapabilities, LinuxNamespaceType, LinuxResources, LinuxSeccomp,
@@ -13,7 +14,7 @@ use oci_spec::runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::{account::SettledUser, annotation, failure::Failure, message::Order};
 
 /// Reads a container's specification and refuses what this agent cannot carry out.
 ///
@@ -27,6 +28,7 @@ pub fn parse(json: &[u8]) -> Result<Spec, Failure> {
     check_process(process)?;
     let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
     check_linux(linux)?;
+    annotation::check(&spec)?;
     let hooks = spec
         .hooks()
         .as_ref()
@@ -68,23 +70,29 @@ pub(crate) struct LastSteps {
     pub(crate) capabilities: LinuxCapabilities,
     pub(crate) no_new_privileges: bool,
     pub(crate) seccomp: Option<LinuxSeccomp>,
+    /// Of the container, made so by its first process.
+    pub(crate) read_only_paths: Vec<String>,
+    /// The container's, for execs.
+    pub(crate) user: SettledUser,
 }
 
 /// Splits a parsed specification.
 pub(crate) fn prepare(
     mut spec: Spec,
     root: (PathBuf, bool),
-    cgroup: &Path,
-    terminal: bool,
+    user: SettledUser,
+    order: &Order,
 ) -> Result<(Spec, LastSteps), Failure> {
     let process = spec.process().clone().ok_or_else(|| missing("process"))?;
     let mut linux = spec.linux().clone().ok_or_else(|| missing("linux"))?;
     let seccomp = linux.seccomp().clone();
-    let (process, last) = prepare_process(process, seccomp, terminal);
+    let (process, mut last) = prepare_process(process, (seccomp, user), order.terminal.is_some());
+    last.read_only_paths = linux.readonly_paths().clone().unwrap_or_default();
     linux
         .set_seccomp(None)
         .set_resources(None)
-        .set_cgroups_path(Some(cgroup.to_owned()));
+        .set_readonly_paths(None)
+        .set_cgroups_path(Some(order.cgroup.clone()));
     let (path, read_only) = root;
     let read_only = read_only
         || spec
@@ -104,10 +112,10 @@ pub(crate) fn prepare(
     Ok((spec, last))
 }
 
-/// The same for one process; `seccomp` is the container's.
+/// The same for one process; filter and user are the container's.
 pub(crate) fn prepare_process(
     mut process: Process,
-    seccomp: Option<LinuxSeccomp>,
+    (seccomp, user): (Option<LinuxSeccomp>, SettledUser),
     terminal: bool,
 ) -> (Process, LastSteps) {
     let no_new_privileges = process.no_new_privileges() == Some(true);
@@ -117,6 +125,8 @@ pub(crate) fn prepare_process(
         capabilities: every_set(process.capabilities().as_ref()),
         no_new_privileges,
         seccomp,
+        read_only_paths: Vec::new(),
+        user,
     };
     process
         .set_terminal(Some(terminal))

@@ -51,24 +51,21 @@ pub(crate) fn specification(
         .path("rootfs")
         .readonly(container.read_only_root)
         .build()?;
+    let annotations = user::annotation(&container.user)
+        .into_iter()
+        .chain(devices::annotation(&container.security));
     let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)
         .process(process)
         .root(root)
         .mounts(mounts::mounts(container)?)
-        .linux(linux(container, &capabilities.unwrap_or_default())?);
-    // Where the name is the pod's, the guest has it already.
-    if container.namespaces.uts == NamespaceOf::Container {
-        spec = spec.hostname(hostname);
-    }
-    let annotations = user::annotation(&container.user)
-        .into_iter()
-        .chain(devices::annotation(&container.security));
-    let annotations: HashMap<String, String> = annotations.collect();
-    if !annotations.is_empty() {
-        spec = spec.annotations(annotations);
-    }
-    Ok(spec.build()?)
+        .linux(linux(container, &capabilities.unwrap_or_default())?)
+        .annotations(annotations.collect::<HashMap<_, _>>())
+        .build()?;
+    // Where the name is the pod's, the guest has it already. The builder would have one of its own.
+    let own_name = container.namespaces.uts == NamespaceOf::Container;
+    spec.set_hostname(own_name.then(|| hostname.to_owned()));
+    Ok(spec)
 }
 
 fn linux(

@@ -42,6 +42,24 @@ fn specification_beyond_this_agent_is_refused_with_the_reason() {
     let notify = r#"{"namespaces":[{"type":"mount"}],"seccomp":{"defaultAction":"SCMP_ACT_ALLOW",
         "syscalls":[{"names":["mount"],"action":"SCMP_ACT_NOTIFY"}]}}"#;
     check(&spec(PROCESS, notify), "SCMP_ACT_NOTIFY is not supported");
+    let annotated = |name: &str, value: &str| {
+        format!(
+            r#"{{"ociVersion":"1.2.0","process":{PROCESS},"linux":{LINUX},"annotations":{{"{name}":"{value}"}}}}"#
+        )
+    };
+    check(
+        &annotated("cofferdam.agent.new", "x"),
+        "the annotation \"cofferdam.agent.new\" is not known",
+    );
+    check(
+        &annotated("cofferdam.agent.groups", "some"),
+        "the annotation \"cofferdam.agent.groups\" can't be \"some\"",
+    );
+    check(
+        &annotated("cofferdam.agent.devices", "few"),
+        "the annotation \"cofferdam.agent.devices\" can't be \"few\"",
+    );
+    assert!(parse(annotated("others.own", "x").as_bytes()).is_ok());
 }
 
 #[test]
@@ -49,7 +67,7 @@ fn unnamed_capability_sets_become_empty() {
     let process = r#"{"user":{"uid":0,"gid":0},"args":["x"],"cwd":"/",
         "capabilities":{"bounding":["CAP_KILL"]},"noNewPrivileges":false}"#;
     let process = parse_process(process.as_bytes()).unwrap();
-    let (process, last) = prepare_process(process, None, true);
+    let (process, last) = prepare_process(process, (None, SettledUser::default()), true);
     assert_eq!(process.capabilities(), &None);
     assert_eq!(process.no_new_privileges(), None);
     assert_eq!(process.terminal(), Some(true));
@@ -62,16 +80,25 @@ fn unnamed_capability_sets_become_empty() {
 #[test]
 fn limits_and_seccomp_are_not_left_to_libcontainer() {
     let linux = r#"{"namespaces":[{"type":"mount"}],"cgroupsPath":"/host/says",
-        "resources":{"pids":{"limit":1}},"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}"#;
+        "resources":{"pids":{"limit":1}},"readonlyPaths":["/x"],"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}"#;
     let spec = parse(spec(PROCESS, linux).as_bytes()).unwrap();
     let root = (PathBuf::from("/r"), true);
-    let (spec, last) = prepare(spec, root, Path::new("/cofferdam/c"), false).unwrap();
+    let order = Order {
+        container_id: "c".into(),
+        folder: "/state/c".into(),
+        cgroup: "/cofferdam/c".into(),
+        terminal: None,
+        work: crate::message::Work::Nothing,
+    };
+    let (spec, last) = prepare(spec, root, SettledUser::default(), &order).unwrap();
     let linux = spec.linux().as_ref().unwrap();
     assert_eq!((linux.resources(), linux.seccomp()), (&None, &None));
     assert_eq!(
         linux.cgroups_path().as_deref(),
-        Some(Path::new("/cofferdam/c"))
+        Some(std::path::Path::new("/cofferdam/c"))
     );
     assert!(last.seccomp.is_some());
+    assert_eq!(linux.readonly_paths(), &None);
+    assert_eq!(last.read_only_paths, ["/x"]);
     assert_eq!(spec.root().as_ref().unwrap().readonly(), Some(true));
 }

@@ -12,4 +12,5 @@ mod host;
 mod limit;
 mod pid_namespace;
 mod process;
+mod security;
 mod stream;
