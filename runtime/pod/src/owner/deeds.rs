@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agent_client::{Agent, AgentError, ContainerStart, Output, Root as AgentRoot, Stdio};
-use model::ContainerId;
+use model::{ContainerId, NamespaceOf};
 use oci_spec::runtime::Spec;
 use tokio::{
     sync::oneshot,
@@ -155,7 +155,7 @@ async fn run_first_process(
             stdin: spec.stdin,
             terminal,
         },
-        share_pid_namespace: false,
+        share_pid_namespace: spec.namespaces.pid == NamespaceOf::Pod,
     };
     agent_call(
         "start the container",
