@@ -189,7 +189,7 @@ fn check_linux(linux: &Linux) -> Result<(), Failure> {
     refuse(
         has(LinuxNamespaceType::User),
         "a user namespace",
-        "execs can't join it yet",
+        "execs can't join it yet, and the image is not mounted with its ids mapped",
     )?;
     refuse(
         linux.intel_rdt().is_some(),

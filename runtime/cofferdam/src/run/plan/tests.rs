@@ -109,7 +109,8 @@ fn limits_come_from_the_line_or_the_configuration() {
             plan.container.limits,
             Limits {
                 memory_bytes: Some(memory << 20),
-                pids
+                pids,
+                ..Limits::default()
             }
         );
         assert!(plan.size.memory_bytes() > memory << 20);
