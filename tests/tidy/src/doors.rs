@@ -56,7 +56,7 @@ pub const DOORS: &[Door] = &[
     },
     Door {
         package: "tonic",
-        crates: &["cri"],
+        crates: &["cri", "cri-server"],
         reason: "gRPC ends in the daemon's CRI door",
     },
     Door {

@@ -1,0 +1,33 @@
+//! Every wait of this crate. Main type: [`Deadlines`]. What waits for a guest waits by `pod`'s deadlines.
+
+use std::time::Duration;
+
+const SHUTDOWN: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_millis(500);
+const DRAIN: Duration = Duration::from_secs(5);
+const KILL: Duration = Duration::from_secs(10);
+
+/// The waits of one server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    /// For calls that are under way when the daemon is asked to end.
+    pub(crate) shutdown: Duration,
+    /// For the next piece of an exec's output once its process has ended: a process that it left behind may hold the stream open.
+    pub(crate) quiet: Duration,
+    /// For all of that output.
+    pub(crate) drain: Duration,
+    /// For the end of an exec that has been killed.
+    pub(crate) kill: Duration,
+}
+
+impl Deadlines {
+    /// All waits, multiplied by `scale`.
+    pub(crate) fn scaled(scale: u32) -> Self {
+        Self {
+            shutdown: SHUTDOWN.saturating_mul(scale),
+            quiet: QUIET.saturating_mul(scale),
+            drain: DRAIN.saturating_mul(scale),
+            kill: KILL.saturating_mul(scale),
+        }
+    }
+}

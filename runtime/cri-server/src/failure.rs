@@ -1,0 +1,82 @@
+//! Errors of the crates below as gRPC says them: a code by the kind of fault, the whole chain as text. Main functions: [`pod`], [`store`].
+
+use images::StoreError;
+use model::Fault;
+use pod::PodError;
+use tonic::{Code, Status};
+
+/// What `pod` said.
+pub(crate) fn pod(error: &PodError) -> Status {
+    Status::new(code(error.fault()), chain(error))
+}
+
+/// What `images` said.
+pub(crate) fn store(error: &StoreError) -> Status {
+    let code = match error {
+        StoreError::NotFound(_) => Code::NotFound,
+        StoreError::Ambiguous { .. } => Code::InvalidArgument,
+        StoreError::InUse(_) => Code::FailedPrecondition,
+        // Tried again later it may work, but not at once.
+        StoreError::Busy { .. } => Code::Aborted,
+        _ => Code::Internal,
+    };
+    Status::new(code, chain(error))
+}
+
+/// UNAVAILABLE is not among them: to a client it says that the daemon is gone.
+fn code(fault: Fault) -> Code {
+    match fault {
+        Fault::Invalid => Code::InvalidArgument,
+        Fault::NotFound => Code::NotFound,
+        Fault::Refused => Code::FailedPrecondition,
+        Fault::DeadlineExceeded => Code::DeadlineExceeded,
+        Fault::HostUnfit | Fault::GuestLost | Fault::Internal => Code::Internal,
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_have_codes_and_texts_have_causes() {
+        let check = |error: PodError, code: Code, text: &str| {
+            let status = pod(&error);
+            assert_eq!((status.code(), status.message()), (code, text));
+        };
+        check(
+            PodError::NotRunning {
+                pod: "p".to_owned(),
+            },
+            Code::FailedPrecondition,
+            "pod p does not run",
+        );
+        check(
+            PodError::NoContainer {
+                container: "c".to_owned(),
+            },
+            Code::NotFound,
+            "there is no container c in the pod",
+        );
+        check(
+            PodError::TornDown,
+            Code::Internal,
+            "the pod has been torn down",
+        );
+        let why = std::io::Error::other("disk full");
+        check(
+            PodError::Console(why),
+            Code::Internal,
+            "make the console's file in the pod's run folder: disk full",
+        );
+        let status = store(&StoreError::NotFound("busybox".to_owned()));
+        assert_eq!(status.code(), Code::NotFound);
+        assert!(status.message().contains("busybox"));
+    }
+}

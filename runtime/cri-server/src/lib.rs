@@ -1,0 +1,35 @@
+//! The kubelet's door: serves the Container Runtime Interface over a unix socket. Main function: [`serve`]. Above: the program, which
+//! makes [`Settings`]. Below: `pod` runs the pods, `images` keeps the images, `cri` has the messages.
+//!
+//! ```text
+//! serve ──► runtime_service, image_service ──► rpc/ (one file a call) ──► node ──► pods, images
+//!                                               └─► translate/ (values in, values out)
+//! ```
+//!
+//! CRI says *sandbox*; this crate is the last place that does. What CRI asked for is kept with the pod, in its note, so that a restart
+//! of the daemon answers as before.
+
+mod deadlines;
+mod events;
+mod exec_output;
+mod failure;
+mod ids;
+mod image_service;
+mod limits;
+mod network;
+mod node;
+mod note;
+mod notify;
+mod pods;
+mod rpc;
+mod runtime_service;
+mod serve;
+mod settings;
+mod socket;
+mod translate;
+mod wall_clock;
+mod work;
+
+pub use serve::{ServeError, serve};
+pub use settings::{ContainerDefaults, Settings, VmDefaults, VmParts};
+pub use socket::SocketError;

@@ -1,0 +1,22 @@
+//! Every size that this crate accepts or answers, in one place.
+
+/// Largest sandbox or container configuration, in bytes as a message: it is kept in the pod's record, which is read back whole.
+pub(crate) const MOST_CONFIG_BYTES: usize = 2 << 20;
+
+/// Objects in one message of a streamed list. Annotations are at most 256 KiB an object in Kubernetes, so a message stays below its limit.
+pub(crate) const PIECE_OBJECTS: usize = 32;
+
+/// Most output of one ExecSync, both streams together, in bytes: the message's limit less what frames it.
+pub(crate) const EXEC_OUTPUT_BYTES: usize = cri::MAX_MESSAGE_BYTES - (64 << 10);
+
+/// Bytes of an exec's output read at once.
+pub(crate) const EXEC_PIECE_BYTES: usize = 32 << 10;
+
+/// Output of an exec after which the guest is told that it has arrived, in bytes: a quarter of what the guest holds.
+pub(crate) const ACKNOWLEDGE_BYTES: u64 = 64 << 10;
+
+/// Events that a slow reader may be behind; then its stream ends with an error, and it lists anew.
+pub(crate) const EVENTS: usize = 1024;
+
+/// Folders within folders of the image store that are counted.
+pub(crate) const STORE_DEPTH: usize = 16;

@@ -1,0 +1,178 @@
+//! All that the calls share: the node's pods, images and network. Main type: [`Node`]. Above: `rpc`. Below: `pods`, `events`, `pod`, `images`.
+
+use std::sync::Arc;
+
+use images::{Store, StoreError};
+use model::ContainerId;
+use pod::{ContainerPhase, Hold, Pod, RecordError, Recovered};
+use thiserror::Error;
+use tonic::Status;
+
+use crate::{
+    deadlines::Deadlines,
+    events::{self, Events},
+    network::Network,
+    note::{Created, Sandbox},
+    pods::{Found, Known, LookUp, Pods},
+    settings::Settings,
+    work,
+};
+
+/// Why a daemon can't begin.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    #[error("open the image store")]
+    Store(#[source] StoreError),
+    #[error("find the pods of the daemon before this one")]
+    Recover(#[source] RecordError),
+    #[error("{0}")]
+    Broken(Status),
+}
+
+/// One node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) settings: Settings,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) store: Arc<Store>,
+    pub(crate) pods: Pods,
+    pub(crate) events: Arc<Events>,
+    pub(crate) network: Network,
+}
+
+impl Node {
+    /// Opens the store, and finds the pods that a daemon before this one left.
+    pub(crate) async fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
+        let images_dir = settings.images_dir.clone();
+        let store = work::blocking(move || Store::open(&images_dir)).await;
+        let store = store
+            .map_err(OpenError::Broken)?
+            .map_err(OpenError::Store)?;
+        let node = Arc::new(Self {
+            deadlines: Deadlines::scaled(settings.deadline_scale),
+            store: Arc::new(store),
+            pods: Pods::default(),
+            events: Arc::new(Events::new()),
+            network: Network,
+            settings,
+        });
+        let recovered = pod::recover(
+            &node.settings.records_dir,
+            &node.settings.pods_dir,
+            pod::Deadlines::scaled(node.settings.deadline_scale),
+        );
+        let recovered = recovered.await.map_err(OpenError::Recover)?;
+        node.take_over(recovered).await;
+        Ok(node)
+    }
+
+    async fn take_over(&self, recovered: Recovered) {
+        for (path, error) in &recovered.broken {
+            tracing::error!(path = %path.display(), error = error as &dyn std::error::Error, "a record can't be read; what it was of has been ended");
+        }
+        for pod in &recovered.ended {
+            tracing::warn!(pod, "a VM without a record has been ended");
+        }
+        let count = recovered.pods.len();
+        for pod in recovered.pods {
+            self.adopt(pod).await;
+        }
+        tracing::info!(
+            pods = count,
+            "the pods of the daemon before this one are known"
+        );
+    }
+
+    async fn adopt(&self, pod: Pod) {
+        let status = pod.status();
+        let sandbox = match Sandbox::from_note(&status.note) {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                tracing::error!(pod = %status.id, error = &error as &dyn std::error::Error, "a pod is ended: it can't be said which one it is");
+                if let Err(error) = pod.stop().await {
+                    tracing::error!(pod = %status.id, error = &error as &dyn std::error::Error, "something of the pod is left");
+                }
+                return;
+            }
+        };
+        let mut containers: Vec<(ContainerId, Created)> = Vec::new();
+        for (id, container) in &status.containers {
+            let created = match Created::from_note(&container.note) {
+                Ok(created) => created,
+                Err(error) => {
+                    tracing::error!(pod = %status.id, container = %id, error = &error as &dyn std::error::Error, "a container goes with its pod: it can't be said which one it is");
+                    continue;
+                }
+            };
+            if !matches!(container.phase, ContainerPhase::Exited(_)) {
+                self.lend(&pod, id, &created).await;
+            }
+            containers.push((id.clone(), created));
+        }
+        let known = Arc::new(Known { pod, sandbox });
+        self.pods.adopt(Arc::clone(&known), containers);
+        self.follow(known, false);
+    }
+
+    /// Keeps the image of a container that may still use it.
+    async fn lend(&self, pod: &Pod, id: &ContainerId, created: &Created) {
+        let (store, image) = (Arc::clone(&self.store), created.image.id.clone());
+        let opened = work::blocking(move || {
+            let image = store.resolve(&image)?;
+            store.open_rootfs(&image)
+        });
+        match opened.await {
+            Ok(Ok(rootfs)) => {
+                let hold: Hold = Box::new(rootfs);
+                pod.lend(id, hold).await;
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(container = %id, error = &error as &dyn std::error::Error, "the container's image can't be kept from removal");
+            }
+            Err(error) => {
+                tracing::warn!(container = %id, %error, "the image could not be opened")
+            }
+        }
+    }
+
+    /// Tells those who listen what happens to a pod.
+    pub(crate) fn follow(&self, known: Arc<Known>, new: bool) {
+        let (events, pods) = (Arc::clone(&self.events), self.pods.clone());
+        // It ends with the pod.
+        tokio::spawn(events::follow(events, pods, known, new));
+    }
+
+    /// A pod by its id or a unique start of it.
+    pub(crate) fn pod(&self, id: &str) -> Result<Arc<Known>, Status> {
+        let known = self.pods.pod(id)?;
+        tracing::Span::current().record("pod", known.pod.id().as_str());
+        Ok(known)
+    }
+
+    /// A container by its id or a unique start of it.
+    pub(crate) fn container(&self, id: &str) -> Result<Found, Status> {
+        let found = self.pods.container(id)?;
+        let span = tracing::Span::current();
+        span.record("pod", found.known.pod.id().as_str());
+        span.record("container", found.id.as_str());
+        Ok(found)
+    }
+}
+
+/// For calls after which the object is to be gone: one that is not there is as it should be.
+pub(crate) fn if_any<T>(found: Result<T, Status>) -> Result<Option<T>, Status> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
+impl From<LookUp> for Status {
+    fn from(error: LookUp) -> Self {
+        match error {
+            LookUp::None { .. } => Self::not_found(error.to_string()),
+            LookUp::Ambiguous { .. } => Self::invalid_argument(error.to_string()),
+        }
+    }
+}

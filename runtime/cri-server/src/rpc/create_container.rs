@@ -1,0 +1,113 @@
+//! CreateContainer: decides all, brings the image's device to the VM, starts nothing.
+
+use std::{io, sync::Arc};
+
+use cri::v1::{CreateContainerRequest, CreateContainerResponse};
+use images::{Image, Rootfs};
+use model::ContainerId;
+use pod::{ContainerPlan, OutputTo, PodPhase, Root, RootSegment};
+use tonic::Status;
+
+use crate::{
+    failure, ids,
+    node::Node,
+    note::Created,
+    pods::{ContainerReservation, Known},
+    translate::{self, Planned},
+    work,
+};
+
+pub(crate) async fn create_container(
+    node: &Arc<Node>,
+    request: CreateContainerRequest,
+) -> Result<CreateContainerResponse, Status> {
+    let known = node.pod(&request.pod_sandbox_id)?;
+    if known.pod.status().phase != PodPhase::Running {
+        let text = format!("sandbox {} is not ready", known.pod.id());
+        return Err(Status::failed_precondition(text));
+    }
+    let config = request.config;
+    let config = config.ok_or_else(|| Status::invalid_argument("there is no container config"))?;
+    let asked = config.image.as_ref().map(|image| image.image.clone());
+    let asked = asked.filter(|name| !name.is_empty());
+    let asked = asked.ok_or_else(|| Status::invalid_argument("the container has no image"))?;
+    let (image, rootfs) = open_image(node, asked).await?;
+    let defaults = node.settings.container;
+    let planned = translate::container_plan(&config, &known.sandbox.config, &image, defaults)?;
+    let created = Created {
+        config,
+        image: translate::image_names(&image),
+        stop_signal: planned.stop_signal,
+    };
+    let reserved = node.pods.reserve_container(known.pod.id(), created.name());
+    let reserved = reserved.map_err(|taken| Status::already_exists(taken.to_string()))?;
+    let create = create(Arc::clone(&known), planned, created, rootfs, reserved);
+    let undo_node = Arc::clone(node);
+    let id = work::finish_or_undo(create, |id: ContainerId| async move {
+        if let Err(error) = known.pod.remove_container(&id).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a container that nobody waited for stays"
+            );
+        }
+        undo_node.pods.forget_container(&id);
+    })
+    .await?;
+    Ok(CreateContainerResponse {
+        container_id: id.to_string(),
+    })
+}
+
+async fn open_image(node: &Node, asked: String) -> Result<(Image, Rootfs), Status> {
+    let store = Arc::clone(&node.store);
+    let opened = work::blocking(move || {
+        let image = store.resolve(&asked)?;
+        let rootfs = store.open_rootfs(&image)?;
+        Ok((image, rootfs))
+    });
+    opened.await?.map_err(|error| failure::store(&error))
+}
+
+async fn create(
+    known: Arc<Known>,
+    planned: Planned,
+    created: Created,
+    rootfs: Rootfs,
+    reserved: ContainerReservation,
+) -> Result<ContainerId, Status> {
+    let id: ContainerId = ids::fresh()?;
+    tracing::Span::current().record("container", id.as_str());
+    let note = created
+        .to_note()
+        .map_err(|error| Status::internal(failure::chain(&error)))?;
+    let root = root(rootfs, planned.writable_bytes)
+        .map_err(|error| Status::internal(format!("share the image's files: {error}")))?;
+    let plan = ContainerPlan {
+        id: id.clone(),
+        note,
+        spec: planned.spec,
+        root,
+        output: planned.log.map_or(OutputTo::Caller, OutputTo::Log),
+    };
+    let made = known.pod.create_container(plan).await;
+    made.map_err(|error| failure::pod(&error))?;
+    tracing::info!("the container has been created");
+    reserved.keep(id.clone(), created);
+    Ok(id)
+}
+
+/// The image's files go to the monitor; the image's lock stays while the container may use it.
+fn root(rootfs: Rootfs, writable_bytes: u64) -> io::Result<Root> {
+    let segment = |segment: &images::Segment| {
+        Ok(RootSegment {
+            file: segment.file.try_clone()?,
+            length_bytes: segment.length_bytes,
+        })
+    };
+    let segments = rootfs.segments.iter().map(segment);
+    Ok(Root {
+        segments: segments.collect::<io::Result<_>>()?,
+        writable_bytes,
+        hold: Box::new(rootfs),
+    })
+}

@@ -1,0 +1,87 @@
+//! Status: whether pods can run here, and what the handlers can do.
+
+use std::{collections::BTreeMap, path::Path};
+
+use cri::v1::{
+    RuntimeCondition, RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, RuntimeStatus,
+    StatusRequest, StatusResponse,
+};
+use tonic::Status;
+
+use crate::{failure, node::Node, settings::Settings, work};
+
+const KVM: &str = "/dev/kvm";
+
+pub(crate) async fn status(node: &Node, request: StatusRequest) -> Result<StatusResponse, Status> {
+    let settings = node.settings.clone();
+    let missing = work::blocking(move || missing(&settings)).await?;
+    let network = node.network.condition();
+    let info = if request.verbose {
+        let config = serde_json::to_string(&node.settings)
+            .map_err(|error| Status::internal(failure::chain(&error)))?;
+        BTreeMap::from([("config".to_owned(), config)])
+    } else {
+        BTreeMap::new()
+    };
+    let conditions = vec![
+        runtime_ready(missing),
+        RuntimeCondition {
+            r#type: "NetworkReady".to_owned(),
+            status: network.ready,
+            reason: network.reason.to_owned(),
+            message: network.message.to_owned(),
+        },
+    ];
+    Ok(StatusResponse {
+        status: Some(RuntimeStatus { conditions }),
+        info,
+        runtime_handlers: handlers(&node.settings),
+        features: Some(RuntimeFeatures {
+            supplemental_groups_policy: false,
+            user_namespaces_host_network: false,
+        }),
+    })
+}
+
+/// The first thing without which no VM starts.
+fn missing(settings: &Settings) -> Option<String> {
+    let parts = &settings.parts;
+    let files = [
+        ("KVM", Path::new(KVM)),
+        ("the monitor", &parts.monitor),
+        ("the guest's kernel", &parts.kernel),
+        ("the guest's image", &parts.guest_image),
+    ];
+    files.into_iter().find_map(|(what, path)| {
+        let error = std::fs::File::open(path).err()?;
+        let path = path.display();
+        Some(format!(
+            "{what} at {path} can't be opened: {error}; see `cofferdam check`"
+        ))
+    })
+}
+
+fn runtime_ready(missing: Option<String>) -> RuntimeCondition {
+    RuntimeCondition {
+        r#type: "RuntimeReady".to_owned(),
+        status: missing.is_none(),
+        reason: missing
+            .as_ref()
+            .map_or_else(String::new, |_| "HostUnfit".to_owned()),
+        message: missing.unwrap_or_default(),
+    }
+}
+
+/// The default one has no name; all are the same.
+fn handlers(settings: &Settings) -> Vec<RuntimeHandler> {
+    let named = settings.runtime_handlers.iter().map(String::as_str);
+    let all = std::iter::once("").chain(named);
+    all.map(|name| RuntimeHandler {
+        name: name.to_owned(),
+        features: Some(RuntimeHandlerFeatures {
+            recursive_read_only_mounts: false,
+            user_namespaces: false,
+        }),
+    })
+    .collect()
+}

@@ -1,0 +1,139 @@
+//! The server: socket, recovery, both services, an end that leaves the pods alone. Main function: [`serve`]. Neighbours: `socket`,
+//! `node`, the two services.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use cri::{
+    MAX_MESSAGE_BYTES,
+    v1::{image_service_server::ImageServiceServer, runtime_service_server::RuntimeServiceServer},
+};
+use thiserror::Error;
+use tokio::{sync::oneshot, time::sleep};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{
+    body::Body,
+    codegen::{BoxFuture, Service, http},
+    transport::Server,
+};
+
+use crate::{
+    image_service::ImageDoor,
+    node::{Node, OpenError},
+    notify,
+    runtime_service::RuntimeDoor,
+    settings::Settings,
+    socket::{Socket, SocketError},
+};
+
+/// Where the image service's calls go.
+const IMAGE_SERVICE: &str = "/runtime.v1.ImageService/";
+
+/// Why a daemon did not serve, or not any more.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// Its socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// What it begins with.
+    #[error("begin to serve")]
+    Open(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The connections.
+    #[error("serve the Container Runtime Interface")]
+    Serve(#[source] tonic::transport::Error),
+}
+
+impl From<OpenError> for ServeError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+/// Serves until `end`. Calls that are under way then have a few seconds; the pods live on.
+///
+/// # Errors
+/// When another daemon serves there, or what it needs can't be had.
+pub async fn serve(
+    settings: Settings,
+    end: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    // First of all: two daemons must not take the same pods over.
+    let (socket, listener) = Socket::bind(&settings.socket)?;
+    let node = Node::open(settings).await?;
+    if let Err(error) = notify::ready() {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the service manager was not told that we are ready"
+        );
+    }
+    tracing::info!(socket = %node.settings.socket.display(), "serving the Container Runtime Interface");
+    let shutdown = node.deadlines.shutdown;
+    let doors = Doors::new(node);
+    let (ending, ended) = oneshot::channel();
+    let until = async {
+        end.await;
+        tracing::info!("asked to end; the pods live on");
+        // Nobody hears it when serving has failed meanwhile.
+        ending.send(()).ok();
+    };
+    // A stream of events never ends by itself, and neither does an exec without a timeout.
+    let patience = async {
+        match ended.await {
+            Ok(()) => sleep(shutdown).await,
+            Err(_gone) => std::future::pending().await,
+        }
+    };
+    let incoming = UnixListenerStream::new(listener);
+    let serving = Server::builder().serve_with_incoming_shutdown(doors, incoming, until);
+    let result = tokio::select! {
+        result = serving => result.map_err(ServeError::Serve),
+        () = patience => Ok(()),
+    };
+    drop(socket);
+    result
+}
+
+/// Both services behind one socket, told apart by the path. (tonic's own router would bring a whole web framework for it.)
+#[derive(Debug, Clone)]
+struct Doors {
+    runtime: RuntimeServiceServer<RuntimeDoor>,
+    image: ImageServiceServer<ImageDoor>,
+}
+
+impl Doors {
+    fn new(node: Arc<Node>) -> Self {
+        let runtime = RuntimeServiceServer::new(RuntimeDoor(Arc::clone(&node)));
+        let image = ImageServiceServer::new(ImageDoor(node));
+        Self {
+            runtime: runtime
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+            image: image
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+        }
+    }
+}
+
+impl Service<http::Request<Body>> for Doors {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Both services take a call at any time.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path().starts_with(IMAGE_SERVICE) {
+            self.image.call(request)
+        } else {
+            // Answers UNIMPLEMENTED to what is not its own either.
+            self.runtime.call(request)
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the program's configuration says to this crate. Main type: [`Settings`].
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// One server. Shown to whoever asks Status verbosely, so it holds no secret.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// The unix socket.
+    pub socket: PathBuf,
+    /// Version of the program.
+    pub version: String,
+    /// Names of runtime handlers, beside the empty one; all are the same.
+    pub runtime_handlers: Vec<String>,
+    /// The image store.
+    pub images_dir: PathBuf,
+    /// Folder of all records of pods.
+    pub records_dir: PathBuf,
+    /// Folder of all run folders of pods.
+    pub pods_dir: PathBuf,
+    /// All deadlines are multiplied by it.
+    pub deadline_scale: u32,
+    /// What a VM is made of.
+    pub parts: VmParts,
+    /// How large a VM is when the sandbox does not say.
+    pub vm: VmDefaults,
+    /// What a container gets when it does not say.
+    pub container: ContainerDefaults,
+}
+
+/// What each VM is made of.
+#[derive(Debug, Clone, Serialize)]
+pub struct VmParts {
+    /// The monitor program.
+    pub monitor: PathBuf,
+    /// Unprivileged user id and group id of a monitor.
+    pub monitor_identity: (u32, u32),
+    /// The guest's kernel.
+    pub kernel: PathBuf,
+    /// The guest's root.
+    pub guest_image: PathBuf,
+    /// Whether the console is written to a file.
+    pub console_log: bool,
+    /// Words added to the kernel's command line.
+    pub kernel_arguments: String,
+}
+
+/// How large a VM is when the sandbox does not say.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct VmDefaults {
+    /// Virtual processors.
+    pub processors: u8,
+    /// Memory for containers, in MiB.
+    pub memory_mib: u32,
+    /// Least memory above that, for the guest's kernel and the agent, in MiB.
+    pub overhead_mib: u32,
+}
+
+/// What a container gets when it does not say.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ContainerDefaults {
+    /// Most processes and threads; 0 is no limit.
+    pub pids_limit: u32,
+    /// Size of the writable layer, in MiB.
+    pub writable_mib: u32,
+}

@@ -1,0 +1,20 @@
+//! Between CRI's messages and the values below: pure functions, tested with values. Used by `rpc` and `events`.
+
+mod container_plan;
+mod container_status;
+mod filter;
+mod image;
+mod refusal;
+mod sandbox_check;
+mod sandbox_status;
+mod signal;
+mod vm_size;
+mod volumes;
+
+pub(crate) use container_plan::{Planned, container_plan};
+pub(crate) use container_status::{container, container_status};
+pub(crate) use filter::{container_matches, image_matches, sandbox_matches};
+pub(crate) use image::{image, image_names};
+pub(crate) use sandbox_check::check_sandbox;
+pub(crate) use sandbox_status::{sandbox, sandbox_status};
+pub(crate) use vm_size::vm_size;

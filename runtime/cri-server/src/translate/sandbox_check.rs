@@ -1,0 +1,114 @@
+//! What of a sandbox's configuration can't be done. Main function: [`check_sandbox`].
+
+use cri::v1::{
+    LinuxSandboxSecurityContext, NamespaceMode as Mode, NamespaceOption, PodSandboxConfig,
+    PodSandboxMetadata, UserNamespace,
+};
+use prost::Message;
+
+use super::refusal::Refusal;
+use crate::limits;
+
+/// Gives the sandbox's metadata if all that it asks for can be done.
+pub(crate) fn check_sandbox(config: &PodSandboxConfig) -> Result<PodSandboxMetadata, Refusal> {
+    let bytes = config.encoded_len();
+    if bytes > limits::MOST_CONFIG_BYTES {
+        let most = limits::MOST_CONFIG_BYTES;
+        let text = format!("the sandbox's configuration has {bytes} bytes, {most} at most");
+        return Err(Refusal::invalid(text));
+    }
+    let metadata = config
+        .metadata
+        .clone()
+        .ok_or_else(|| Refusal::invalid("the sandbox has no metadata"))?;
+    for (what, text) in [
+        ("name", &metadata.name),
+        ("namespace", &metadata.namespace),
+        ("uid", &metadata.uid),
+    ] {
+        if text.is_empty() {
+            let text = format!("the sandbox's metadata has no {what}");
+            return Err(Refusal::invalid(text));
+        }
+    }
+    if config.windows.is_some() && config.linux.is_none() {
+        return Err(Refusal::invalid("the sandbox is one for Windows"));
+    }
+    if !config.log_directory.is_empty() && !config.log_directory.starts_with('/') {
+        let text = format!("log_directory {:?} is not absolute", config.log_directory);
+        return Err(Refusal::invalid(text));
+    }
+    if let Some(security) = config
+        .linux
+        .as_ref()
+        .and_then(|linux| linux.security_context.as_ref())
+    {
+        security_context(security)?;
+    }
+    Ok(metadata)
+}
+
+fn security_context(security: &LinuxSandboxSecurityContext) -> Result<(), Refusal> {
+    if security.run_as_group.is_some() && security.run_as_user.is_none() {
+        return Err(Refusal::invalid(
+            "the sandbox's run_as_group needs a run_as_user",
+        ));
+    }
+    match &security.namespace_options {
+        Some(options) => namespaces(options),
+        None => Ok(()),
+    }
+}
+
+fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
+    for (field, what, mode) in [
+        ("network", "hostNetwork", options.network()),
+        ("pid", "hostPID", options.pid()),
+        ("ipc", "hostIPC", options.ipc()),
+    ] {
+        match mode {
+            Mode::Node => {
+                return Err(Refusal::unimplemented(format!(
+                    "a pod with {what} ({field} namespace mode NODE) can't be in a VM of its own: it would have to run \
+                     on the node itself, and this build has no handler for that"
+                )));
+            }
+            Mode::Target | Mode::Container if field != "pid" => {
+                return Err(Refusal::invalid(format!(
+                    "the {field} namespace mode is POD or NODE, not {}",
+                    mode.as_str_name()
+                )));
+            }
+            Mode::Target => {
+                return Err(Refusal::invalid(
+                    "a sandbox's pid namespace mode can't be TARGET: only a container has a target",
+                ));
+            }
+            Mode::Container | Mode::Pod => {}
+        }
+    }
+    match &options.userns_options {
+        Some(user) => user_namespace(user),
+        None => Ok(()),
+    }
+}
+
+fn user_namespace(user: &UserNamespace) -> Result<(), Refusal> {
+    let mappings = !user.uids.is_empty() || !user.gids.is_empty();
+    match user.mode() {
+        Mode::Container | Mode::Target => Err(Refusal::invalid(format!(
+            "the user namespace mode is POD or NODE, not {}",
+            user.mode().as_str_name()
+        ))),
+        Mode::Node if mappings => Err(Refusal::invalid(
+            "user namespace mode NODE takes no id mappings",
+        )),
+        Mode::Pod if mappings => Err(Refusal::unimplemented(
+            "user namespaces are not implemented (hostUsers: false): the VM is the border between pod and node",
+        )),
+        Mode::Node | Mode::Pod => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

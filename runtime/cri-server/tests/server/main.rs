@@ -1,0 +1,8 @@
+//! The server over its unix socket, with a real image store and with the records of pods that have stopped: all that needs no VM. Each
+//! test has a daemon of its own ([`bench::Bench`]). What a running pod does is tested end to end.
+
+mod bench;
+mod images;
+mod refused;
+mod stopped_pods;
+mod whole;

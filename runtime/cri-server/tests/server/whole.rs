@@ -1,0 +1,114 @@
+//! The daemon as a whole: who it is, whether it is ready, how it begins and ends.
+
+use cri::v1::{
+    NetworkConfig, RuntimeConfig, RuntimeConfigRequest, StatusRequest, UpdateRuntimeConfigRequest,
+    VersionRequest,
+};
+use cri_server::{ServeError, SocketError, serve};
+
+use crate::bench::Bench;
+
+#[tokio::test]
+async fn version_parses_and_is_v1() {
+    let mut daemon = Bench::new().serve().await;
+    let request = VersionRequest::default();
+    let version = daemon.runtime.version(request).await.unwrap().into_inner();
+    assert_eq!(version.runtime_name, "cofferdam");
+    assert_eq!(version.runtime_version, "1.2.3");
+    assert_eq!(version.runtime_api_version, "v1");
+    assert_eq!(version.version, "0.1.0");
+}
+
+#[tokio::test]
+async fn status_has_both_conditions_and_the_handlers() {
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
+    let request = StatusRequest { verbose: false };
+    let status = daemon.runtime.status(request).await.unwrap().into_inner();
+    assert!(status.info.is_empty());
+    let conditions = status.status.unwrap().conditions;
+    let types: Vec<_> = conditions.iter().map(|one| one.r#type.as_str()).collect();
+    assert_eq!(types, ["RuntimeReady", "NetworkReady"]);
+    // The files are there, so it depends on this host's KVM.
+    let kvm = std::fs::File::open("/dev/kvm").is_ok();
+    assert_eq!(conditions[0].status, kvm, "{:?}", conditions[0]);
+    assert!(!conditions[1].status);
+    assert_eq!(conditions[1].reason, "NoNetworkPlugin");
+    let handlers: Vec<_> = status
+        .runtime_handlers
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    assert_eq!(handlers, ["", "cofferdam"]);
+}
+
+#[tokio::test]
+async fn status_of_a_host_without_a_part_names_it() {
+    let bench = Bench::new();
+    let mut settings = bench.settings();
+    settings.parts.monitor = bench.path("no-such-monitor");
+    let mut daemon = Bench::serve_with(settings).await;
+    let request = StatusRequest { verbose: true };
+    let status = daemon.runtime.status(request).await.unwrap().into_inner();
+    let ready = status.status.unwrap().conditions.remove(0);
+    assert!(!ready.status);
+    assert_eq!(ready.reason, "HostUnfit");
+    let named = ready.message.contains("no-such-monitor") || ready.message.contains("/dev/kvm");
+    assert!(named, "{}", ready.message);
+    let config: serde_json::Value = serde_json::from_str(&status.info["config"]).unwrap();
+    assert_eq!(
+        config["parts"]["monitor"],
+        bench.path("no-such-monitor").to_str().unwrap()
+    );
+}
+
+#[tokio::test]
+async fn runtime_config_says_the_cgroup_driver_and_takes_a_cidr() {
+    let mut daemon = Bench::new().serve().await;
+    let request = RuntimeConfigRequest {};
+    let config = daemon.runtime.runtime_config(request).await.unwrap();
+    assert!(config.into_inner().linux.is_some());
+    for pod_cidr in ["", "10.1.0.0/24"] {
+        let network_config = NetworkConfig {
+            pod_cidr: pod_cidr.to_owned(),
+        };
+        let request = UpdateRuntimeConfigRequest {
+            runtime_config: Some(RuntimeConfig {
+                network_config: Some(network_config),
+            }),
+        };
+        daemon.runtime.update_runtime_config(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn second_daemon_at_one_socket_is_refused_and_the_first_serves_on() {
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
+    let second = serve(bench.settings(), std::future::pending()).await;
+    let error = second.unwrap_err();
+    assert!(
+        matches!(error, ServeError::Socket(SocketError::Live { .. })),
+        "{error}"
+    );
+    daemon
+        .runtime
+        .version(VersionRequest::default())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn daemon_that_ends_leaves_no_socket_and_another_begins() {
+    let bench = Bench::new();
+    for _ in 0..2 {
+        let mut daemon = bench.serve().await;
+        daemon
+            .runtime
+            .version(VersionRequest::default())
+            .await
+            .unwrap();
+        daemon.end().await;
+        assert!(!bench.settings().socket.exists());
+    }
+}
