@@ -115,7 +115,6 @@ fn find_image(store: &Store, name: Option<&str>) -> anyhow::Result<Image> {
 fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
     Ok(PodPlan {
         id: new_pod_id()?,
-        note: Note::Null,
         pods_dir: config.pod_dir(),
         monitor: config.monitor.clone(),
         monitor_identity: (config.jail.uid, config.jail.gid),

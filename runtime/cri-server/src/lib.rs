@@ -20,6 +20,7 @@ mod network;
 mod node;
 mod note;
 mod notify;
+mod pod_files;
 mod pods;
 mod rpc;
 mod runtime_service;
@@ -31,5 +32,5 @@ mod wall_clock;
 mod work;
 
 pub use serve::{ServeError, serve};
-pub use settings::{ContainerDefaults, Settings, VmDefaults, VmParts};
+pub use settings::{ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts};
 pub use socket::SocketError;

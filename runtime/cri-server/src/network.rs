@@ -1,23 +1,35 @@
-//! Where a sandbox gets its network, the one place that will use the crate `network`: `open` from the node's CNI folders, `attach`
-//! before the VM is launched (its taps are devices of the VM), `detach` once the VM is gone. Main type: [`Network`].
-//!
-//! This build has no CNI: a guest has its loopback interface only, a sandbox has no address, and Status says so.
+//! A sandbox's network, as this door wants it: the crate `network` makes it, this file asks for it and divides what comes back between
+//! the VM (devices), its guest (addresses, routes) and CRI (addresses to show). Main type: [`Network`].
+
+mod request;
+
+pub(crate) use request::of as request;
 
 use std::net::IpAddr;
 
-use cri::v1::PodSandboxConfig;
-use model::PodId;
+use model::{PodId, PodNetwork};
+use network::PodRequest;
+use pod::{Nic, NicQueue};
 use tonic::Status;
+
+use crate::{
+    failure,
+    settings::{NetworkSettings, Settings},
+};
 
 /// The node's network.
 #[derive(Debug)]
-pub(crate) struct Network;
+pub(crate) struct Network(network::Network);
 
 /// What a sandbox has of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Attachment {
     /// The primary one first.
     pub(crate) ips: Vec<IpAddr>,
+    /// The VM's devices.
+    pub(crate) nics: Vec<Nic>,
+    /// What the guest does with them.
+    pub(crate) network: PodNetwork,
 }
 
 /// Whether pods get a network, as Status says it.
@@ -26,36 +38,119 @@ pub(crate) struct Condition {
     pub(crate) ready: bool,
     /// One word in CamelCase; empty when it is ready.
     pub(crate) reason: &'static str,
-    pub(crate) message: &'static str,
+    pub(crate) message: String,
 }
 
 impl Network {
-    /// Gives a sandbox its network. A port of the host can't lead to a guest that has none.
-    pub(crate) fn attach(
-        &self,
-        pod: &PodId,
-        config: &PodSandboxConfig,
-    ) -> Result<Attachment, Status> {
-        if let Some(mapping) = config.port_mappings.iter().find(|port| port.host_port > 0) {
-            return Err(Status::unimplemented(format!(
-                "sandbox {pod} asks for port {} of the host, but this build gives pods no network",
-                mapping.host_port
-            )));
-        }
-        Ok(Attachment::default())
+    /// Makes the folders that networks need. Blocks.
+    pub(crate) fn open(settings: &Settings) -> Result<Self, network::NetworkError> {
+        let NetworkSettings {
+            conf_dir,
+            bin_dirs,
+            max_networks,
+            state_dir,
+            run_dir,
+        } = settings.network.clone();
+        let config = network::NetworkConfig {
+            conf_dir,
+            bin_dirs,
+            max_networks,
+            state_dir,
+            run_dir,
+        };
+        let deadlines = network::Deadlines::scaled(settings.deadline_scale);
+        network::Network::open(config, deadlines).map(Self)
+    }
+
+    /// Gives a sandbox its network: runs the CNI plugins, and makes a tap for each of its interfaces.
+    pub(crate) async fn attach(&self, request: PodRequest) -> Result<Attachment, Status> {
+        let attachment = self.0.setup(request).await;
+        let attachment = attachment.map_err(|error| failed(&error))?;
+        let nics = attachment.taps.into_iter().map(nic).collect();
+        Ok(Attachment {
+            ips: attachment.ips,
+            nics,
+            network: attachment.network,
+        })
     }
 
     /// Takes the network of a sandbox whose VM is gone; one that has none is no error.
-    pub(crate) fn detach(&self, pod: &PodId) {
-        tracing::debug!(%pod, "the pod had no network to give back");
+    pub(crate) async fn detach(&self, pod: &PodId) -> Result<(), Status> {
+        let gone = self.0.teardown(pod).await;
+        gone.map_err(|error| failed(&error))
+    }
+
+    /// Takes the networks of all pods but these: those of pods that died while no daemon ran.
+    pub(crate) async fn keep_only(&self, valid: impl Iterator<Item = PodId>) {
+        match self.0.gc(valid.collect()).await {
+            Ok(collected) => {
+                for pod in &collected.removed {
+                    tracing::info!(%pod, "the network of a pod that is gone has been given back");
+                }
+                for (pod, error) in &collected.failed {
+                    let error = error as &dyn std::error::Error;
+                    tracing::warn!(%pod, error, "the network of a pod that is gone stays");
+                }
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "networks of pods that are gone may be left");
+            }
+        }
     }
 
     /// For Status.
-    pub(crate) fn condition(&self) -> Condition {
-        Condition {
-            ready: false,
-            reason: "NoNetworkPlugin",
-            message: "this build runs no CNI plugins: pods have their loopback interface only",
+    pub(crate) async fn condition(&self) -> Condition {
+        match self.0.status().await {
+            Ok(()) => Condition {
+                ready: true,
+                reason: "",
+                message: String::new(),
+            },
+            Err(error) => Condition {
+                ready: false,
+                reason: "NetworkPluginNotReady",
+                message: failure::chain(&error),
+            },
         }
+    }
+}
+
+/// vhost-net moves a NIC's packets where the host has it, for all of its queues or for none.
+fn nic(tap: network::Tap) -> Nic {
+    let network::Tap {
+        interface,
+        name: _,
+        mac,
+        mtu,
+        queues,
+    } = tap;
+    let vhost: Result<Vec<_>, _> = queues.iter().map(|_| network::open_vhost_net()).collect();
+    let mut vhost = vhost
+        .inspect_err(|error| {
+            let error = error as &dyn std::error::Error;
+            tracing::debug!(error, "the monitor moves the packets itself");
+        })
+        .unwrap_or_default()
+        .into_iter();
+    let queues = queues.into_iter().map(|tap| NicQueue {
+        tap,
+        vhost: vhost.next(),
+    });
+    Nic {
+        name: interface,
+        mac,
+        mtu,
+        queues: queues.collect(),
+    }
+}
+
+fn failed(error: &network::NetworkError) -> Status {
+    let message = failure::chain(error);
+    match error.fault() {
+        model::Fault::Invalid => Status::invalid_argument(message),
+        model::Fault::HostUnfit | model::Fault::Refused => Status::failed_precondition(message),
+        model::Fault::DeadlineExceeded => Status::deadline_exceeded(message),
+        _ => Status::internal(message),
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 pub(crate) enum OpenError {
     #[error("open the image store")]
     Store(#[source] StoreError),
+    #[error("prepare the networks of pods")]
+    Network(#[source] Box<network::NetworkError>),
     #[error("find the pods of the daemon before this one")]
     Recover(#[source] RecordError),
     #[error("{0}")]
@@ -48,12 +50,20 @@ impl Node {
         let store = store
             .map_err(OpenError::Broken)?
             .map_err(OpenError::Store)?;
+        let network = work::blocking({
+            let settings = settings.clone();
+            move || Network::open(&settings)
+        });
+        let network = network
+            .await
+            .map_err(OpenError::Broken)?
+            .map_err(|error| OpenError::Network(Box::new(error)))?;
         let node = Arc::new(Self {
             deadlines: Deadlines::scaled(settings.deadline_scale),
             store: Arc::new(store),
             pods: Pods::default(),
             events: Arc::new(Events::new()),
-            network: Network,
+            network,
             settings,
         });
         let recovered = pod::recover(
@@ -77,6 +87,13 @@ impl Node {
         for pod in recovered.pods {
             self.adopt(pod).await;
         }
+        let live = self
+            .pods
+            .all()
+            .into_iter()
+            .filter(|known| !known.pod.is_stopped());
+        let live = live.map(|known| known.pod.id().clone());
+        self.network.keep_only(live).await;
         tracing::info!(
             pods = count,
             "the pods of the daemon before this one are known"

@@ -1,6 +1,6 @@
 //! What the program's configuration says to this crate. Main type: [`Settings`].
 
-use std::path::PathBuf;
+use std::{num::NonZeroU8, path::PathBuf};
 
 use serde::Serialize;
 
@@ -21,12 +21,29 @@ pub struct Settings {
     pub pods_dir: PathBuf,
     /// All deadlines are multiplied by it.
     pub deadline_scale: u32,
+    /// Where pods get their networks.
+    pub network: NetworkSettings,
     /// What a VM is made of.
     pub parts: VmParts,
     /// How large a VM is when the sandbox does not say.
     pub vm: VmDefaults,
     /// What a container gets when it does not say.
     pub container: ContainerDefaults,
+}
+
+/// Where CNI's files are, and where ours about them go.
+#[derive(Debug, Clone, Serialize)]
+pub struct NetworkSettings {
+    /// Folder of the network configuration files.
+    pub conf_dir: PathBuf,
+    /// Folders in which plugins are looked for, in this order.
+    pub bin_dirs: Vec<PathBuf>,
+    /// How many networks a pod is joined to.
+    pub max_networks: NonZeroU8,
+    /// Records of what is attached; outlives a restart.
+    pub state_dir: PathBuf,
+    /// Network namespaces; empty after a reboot.
+    pub run_dir: PathBuf,
 }
 
 /// What each VM is made of.

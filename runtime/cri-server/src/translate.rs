@@ -15,6 +15,7 @@ pub(crate) use container_plan::{Planned, container_plan};
 pub(crate) use container_status::{container, container_status};
 pub(crate) use filter::{container_matches, image_matches, sandbox_matches};
 pub(crate) use image::{image, image_names};
-pub(crate) use sandbox_check::check_sandbox;
+pub(crate) use refusal::Refusal;
+pub(crate) use sandbox_check::{check_sandbox, shares_pid_namespace};
 pub(crate) use sandbox_status::{sandbox, sandbox_status};
 pub(crate) use vm_size::vm_size;

@@ -36,7 +36,6 @@ pub struct Booted {
 
 /// What of the plan is for later.
 struct Rest {
-    note: crate::Note,
     lifetime: Lifetime,
     processors: u8,
     created_at_ns: i64,
@@ -96,7 +95,7 @@ impl Booted {
         let deadlines = rest.deadlines;
         let record = PodRecord::new(
             held.pod.clone(),
-            rest.note.clone(),
+            identity.note.clone(),
             rest.created_at_ns,
             identity.hostname.clone(),
         );
@@ -254,7 +253,6 @@ fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodEr
         deadlines: plan.deadlines.monitor,
     };
     let rest = Rest {
-        note: plan.note,
         lifetime: plan.lifetime,
         processors: plan.size.processors,
         created_at_ns: wall_clock::now_ns(),

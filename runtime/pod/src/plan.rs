@@ -12,8 +12,6 @@ use crate::{Deadlines, container::Note};
 pub struct PodPlan {
     /// Its id, which names its run folder and its record.
     pub id: PodId,
-    /// The front door's own, kept with the pod.
-    pub note: Note,
     /// Folder of all run folders: sockets and locks.
     pub pods_dir: PathBuf,
     /// Whether the pod outlives this process.
@@ -52,6 +50,8 @@ pub enum Lifetime {
 /// What makes a VM this pod.
 #[derive(Debug, Default)]
 pub struct Identity {
+    /// The front door's own, kept with the pod.
+    pub note: Note,
     /// Host name in the guest.
     pub hostname: String,
     /// Name with dots to value.

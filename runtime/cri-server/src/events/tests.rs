@@ -13,7 +13,7 @@ fn container(id: &str, phase: &ContainerPhase) -> (ContainerId, Arc<Container>) 
         "id": id,
         "note": null,
         "spec": {
-            "args": ["sh"], "env": [], "cwd": "/", "user": "", "stdin": false, "terminal": null,
+            "args": ["sh"], "env": [], "cwd": "/", "user": {}, "stdin": false, "terminal": null,
             "limits": {"memory_bytes": null, "pids": null},
             "read_only_root": false, "no_new_privileges": false,
         },

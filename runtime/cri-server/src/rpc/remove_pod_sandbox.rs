@@ -25,9 +25,12 @@ pub(crate) async fn remove_pod_sandbox(
 
 /// Ends the pod, removes its record, and only then lets go of its name.
 pub(super) async fn remove(node: &Node, known: &Known) -> Result<(), Status> {
+    let stopped = known.pod.stop().await;
+    stopped.map_err(|error| failure::pod(&error))?;
+    // Before the record: what it says is what a next daemon knows of the pod.
+    node.network.detach(known.pod.id()).await?;
     let removed = known.pod.remove().await;
     removed.map_err(|error| failure::pod(&error))?;
-    node.network.detach(known.pod.id());
     node.pods.forget(known.pod.id());
     tracing::info!("the pod has been removed");
     Ok(())

@@ -10,8 +10,10 @@ use tonic::Status;
 use super::remove_pod_sandbox::remove;
 use crate::{
     failure, ids,
+    network::{self, Attachment},
     node::Node,
     note::{Sandbox, SandboxName},
+    pod_files,
     pods::{Known, SandboxReservation},
     translate, work,
 };
@@ -61,16 +63,12 @@ async fn start(
 ) -> Result<Arc<Known>, Status> {
     let id: PodId = ids::fresh()?;
     tracing::Span::current().record("pod", id.as_str());
-    let attachment = node.network.attach(&id, &config)?;
-    let sandbox = Sandbox {
-        config,
-        handler,
-        ips: attachment.ips,
-    };
-    let pod = match boot(&node, id.clone(), &sandbox).await {
-        Ok(pod) => pod,
+    let (pod, sandbox) = match boot(&node, &id, config, handler).await {
+        Ok(made) => made,
         Err(status) => {
-            node.network.detach(&id);
+            if let Err(error) = node.network.detach(&id).await {
+                tracing::error!(%error, "the network of a pod that did not start stays");
+            }
             return Err(status);
         }
     };
@@ -81,39 +79,81 @@ async fn start(
     Ok(known)
 }
 
-async fn boot(node: &Node, id: PodId, sandbox: &Sandbox) -> Result<Pod, Status> {
-    let identity = identity(&id, &sandbox.config);
-    let plan = plan(node, id, sandbox).await?;
-    let booted = Booted::launch(plan).await;
-    let booted = booted.map_err(|error| failure::pod(&error))?;
-    let pod = booted.become_pod(identity).await;
-    pod.map_err(|error| failure::pod(&error))
-}
-
-fn identity(id: &PodId, config: &PodSandboxConfig) -> Identity {
-    let hostname = if config.hostname.is_empty() {
-        id.to_string()
-    } else {
-        config.hostname.clone()
+/// The VM boots while the CNI plugins run; then it becomes the pod.
+async fn boot(
+    node: &Node,
+    id: &PodId,
+    config: PodSandboxConfig,
+    handler: String,
+) -> Result<(Pod, Sandbox), Status> {
+    let plan = plan(node, id.clone(), &config).await?;
+    let request = network::request(id, &config, plan.size.processors)?;
+    let attach = node.network.attach(request);
+    let (booted, attachment) = tokio::join!(Booted::launch(plan), attach);
+    let (booted, attachment) = match (booted, attachment) {
+        (Ok(booted), Ok(attachment)) => (booted, attachment),
+        (Ok(booted), Err(status)) => {
+            booted.abandon().await;
+            return Err(status);
+        }
+        (Err(error), _) => return Err(failure::pod(&error)),
     };
-    let linux = config.linux.as_ref();
-    Identity {
-        hostname,
-        sysctls: linux.map(|linux| linux.sysctls.clone()).unwrap_or_default(),
+    match identity(id, config, handler, attachment).await {
+        Ok((identity, sandbox)) => {
+            let pod = booted.become_pod(identity).await;
+            Ok((pod.map_err(|error| failure::pod(&error))?, sandbox))
+        }
+        Err(status) => {
+            booted.abandon().await;
+            Err(status)
+        }
     }
 }
 
-async fn plan(node: &Node, id: PodId, sandbox: &Sandbox) -> Result<PodPlan, Status> {
-    let settings = &node.settings;
-    let parts = settings.parts.clone();
+/// What makes the VM this pod, and what is kept of it.
+async fn identity(
+    id: &PodId,
+    config: PodSandboxConfig,
+    handler: String,
+    attachment: Attachment,
+) -> Result<(Identity, Sandbox), Status> {
+    let hostname = hostname(id, &config);
+    let texts = pod_files::texts(&config, &hostname, &attachment.ips);
+    let texts = work::blocking(move || texts.read()).await??;
+    let sandbox = Sandbox {
+        config,
+        handler,
+        ips: attachment.ips,
+    };
     let note = sandbox
         .to_note()
         .map_err(|error| Status::internal(failure::chain(&error)))?;
-    let size = translate::vm_size(
-        sandbox.config.linux.as_ref(),
-        settings.vm,
-        settings.container,
-    );
+    let linux = sandbox.config.linux.as_ref();
+    let identity = Identity {
+        note,
+        hostname,
+        sysctls: linux.map(|linux| linux.sysctls.clone()).unwrap_or_default(),
+        nics: attachment.nics,
+        network: Some(attachment.network),
+        share_pid_namespace: translate::shares_pid_namespace(linux),
+        resolv_conf: texts.resolv_conf,
+        hosts: texts.hosts,
+    };
+    Ok((identity, sandbox))
+}
+
+fn hostname(id: &PodId, config: &PodSandboxConfig) -> String {
+    if config.hostname.is_empty() {
+        id.to_string()
+    } else {
+        config.hostname.clone()
+    }
+}
+
+async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPlan, Status> {
+    let settings = &node.settings;
+    let parts = settings.parts.clone();
+    let size = translate::vm_size(config.linux.as_ref(), settings.vm, settings.container);
     let (kernel, guest_image) = work::blocking({
         let parts = parts.clone();
         move || {
@@ -124,7 +164,6 @@ async fn plan(node: &Node, id: PodId, sandbox: &Sandbox) -> Result<PodPlan, Stat
     .await??;
     Ok(PodPlan {
         id,
-        note,
         pods_dir: settings.pods_dir.clone(),
         lifetime: Lifetime::UntilRemoved {
             records_dir: settings.records_dir.clone(),

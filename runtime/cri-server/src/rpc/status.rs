@@ -15,7 +15,7 @@ const KVM: &str = "/dev/kvm";
 pub(crate) async fn status(node: &Node, request: StatusRequest) -> Result<StatusResponse, Status> {
     let settings = node.settings.clone();
     let missing = work::blocking(move || missing(&settings)).await?;
-    let network = node.network.condition();
+    let network = node.network.condition().await;
     let info = if request.verbose {
         let config = serde_json::to_string(&node.settings)
             .map_err(|error| Status::internal(failure::chain(&error)))?;
@@ -29,7 +29,7 @@ pub(crate) async fn status(node: &Node, request: StatusRequest) -> Result<Status
             r#type: "NetworkReady".to_owned(),
             status: network.ready,
             reason: network.reason.to_owned(),
-            message: network.message.to_owned(),
+            message: network.message,
         },
     ];
     Ok(StatusResponse {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cri::v1::{ContainerConfig, KeyValue, LinuxContainerSecurityContext, PodSandboxConfig};
 use images::Image;
-use model::{ContainerSpec, Limits, Terminal};
+use model::{ContainerSpec, Limits, Terminal, User};
 
 use super::{refusal::Refusal, signal};
 use crate::settings::ContainerDefaults;
@@ -55,15 +55,17 @@ pub(crate) fn container_plan(
             args: command(config, &settings)?,
             env: environment(&config.envs, &settings)?,
             cwd: working_dir(config, &settings)?,
-            user: user(&security, &settings)?,
+            user: User::of_image(user(&security, &settings)?),
             stdin: config.stdin,
             terminal: config.tty.then_some(Terminal { size: None }),
             limits: Limits {
                 memory_bytes: u64::try_from(memory).ok().filter(|bytes| *bytes > 0),
                 pids: Some(defaults.pids_limit).filter(|limit| *limit > 0),
+                ..Limits::default()
             },
             read_only_root: security.readonly_rootfs,
             no_new_privileges: security.no_new_privs,
+            ..ContainerSpec::new(Vec::new())
         },
         writable_bytes: u64::from(writable_mib) * MIB,
         log: log(&config.log_path, &sandbox.log_directory)?,

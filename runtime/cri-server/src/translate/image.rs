@@ -90,6 +90,8 @@ mod tests {
             id: Digest::of(b"configuration"),
             names: names.iter().map(|name| name.parse().unwrap()).collect(),
             digest: Digest::of(b"manifest"),
+            digests: Vec::new(),
+            pinned: false,
             size: 4096,
             created: None,
             config: ImageConfiguration::from_reader(config.as_bytes()).unwrap(),

@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    num::NonZeroU8,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -11,7 +13,9 @@ use cri::v1::{
     ContainerConfig, ContainerMetadata, ImageSpec, PodSandboxConfig, PodSandboxMetadata,
     image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient,
 };
-use cri_server::{ContainerDefaults, ServeError, Settings, VmDefaults, VmParts, serve};
+use cri_server::{
+    ContainerDefaults, NetworkSettings, ServeError, Settings, VmDefaults, VmParts, serve,
+};
 use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,6 +44,18 @@ pub(crate) struct Daemon {
     serving: JoinHandle<Result<(), ServeError>>,
 }
 
+impl Drop for Bench {
+    /// The folder of network namespaces is a mount; a test that made none has none to take away.
+    fn drop(&mut self) {
+        let netns = self.path("run/netns");
+        Command::new("umount")
+            .arg("--lazy")
+            .arg(netns)
+            .output()
+            .ok();
+    }
+}
+
 impl Bench {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -62,6 +78,13 @@ impl Bench {
             records_dir: self.path("records"),
             pods_dir: self.path("pods"),
             deadline_scale: 1,
+            network: NetworkSettings {
+                conf_dir: self.path("net.d"),
+                bin_dirs: vec![self.path("cni-bin")],
+                max_networks: NonZeroU8::MIN,
+                state_dir: self.path("network"),
+                run_dir: self.path("run"),
+            },
             parts: VmParts {
                 monitor: self.path("monitor"),
                 monitor_identity: (64055, 64055),
@@ -166,7 +189,7 @@ fn container_record(id: &str, note: &Value, phase: &Value) -> Value {
         "id": id,
         "note": note,
         "spec": {
-            "args": ["sh"], "env": [], "cwd": "/", "user": "", "stdin": false, "terminal": null,
+            "args": ["sh"], "env": [], "cwd": "/", "user": {}, "stdin": false, "terminal": null,
             "limits": {"memory_bytes": null, "pids": null},
             "read_only_root": false, "no_new_privileges": false,
         },

@@ -51,11 +51,12 @@ async fn sandboxes_that_can_not_be_are_refused_before_anything_is_made() {
     check(on_the_node, Code::Unimplemented, "hostNetwork");
     let mut config = sandbox("web");
     config.port_mappings = vec![PortMapping {
-        host_port: 8080,
+        host_port: 80_800,
+        container_port: 80,
         ..PortMapping::default()
     }];
     let mapped = daemon.runtime.run_pod_sandbox(run(Some(config), "")).await;
-    check(mapped, Code::Unimplemented, "8080");
+    check(mapped, Code::InvalidArgument, "host_port 80800");
     nothing_is_listed(&mut daemon).await;
 }
 

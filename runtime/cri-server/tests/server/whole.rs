@@ -33,7 +33,7 @@ async fn status_has_both_conditions_and_the_handlers() {
     let kvm = std::fs::File::open("/dev/kvm").is_ok();
     assert_eq!(conditions[0].status, kvm, "{:?}", conditions[0]);
     assert!(!conditions[1].status);
-    assert_eq!(conditions[1].reason, "NoNetworkPlugin");
+    assert_eq!(conditions[1].reason, "NetworkPluginNotReady");
     let handlers: Vec<_> = status
         .runtime_handlers
         .iter()

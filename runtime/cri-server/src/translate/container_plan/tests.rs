@@ -47,6 +47,8 @@ fn image() -> Image {
         id: digest,
         names: Vec::new(),
         digest,
+        digests: Vec::new(),
+        pinned: false,
         size: 4096,
         created: None,
         config,
@@ -152,7 +154,7 @@ fn users_are_numbers_names_or_the_images() {
             run_as_group: group.map(|value| Int64Value { value }),
             ..LinuxContainerSecurityContext::default()
         };
-        let user = plan(&secured(security)).map(|planned| planned.spec.user);
+        let user = plan(&secured(security)).map(|planned| planned.spec.user.of_image);
         match expect {
             Some(expect) => assert_eq!(user.as_deref(), Ok(expect)),
             None => assert!(matches!(user, Err(Refusal::Invalid(_))), "{user:?}"),

@@ -50,7 +50,7 @@ fn recorded(phase: &ContainerPhase) -> pod::Container {
         "id": "c1",
         "note": null,
         "spec": {
-            "args": ["sh"], "env": [], "cwd": "/", "user": "", "stdin": false, "terminal": null,
+            "args": ["sh"], "env": [], "cwd": "/", "user": {}, "stdin": false, "terminal": null,
             "limits": {"memory_bytes": null, "pids": null},
             "read_only_root": false, "no_new_privileges": false,
         },
