@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Runs OCI containers in KVM microVMs of their own.
 ///
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     /// plus the signal's number, as in a shell; 125 means that Cofferdam failed, 126 that the command can't be executed, 127
     /// that it does not exist.
     Run(Box<RunArguments>),
+    /// Serve kubelet: the daemon of a Kubernetes node
+    Serve(ServeArguments),
     /// Pull, import, list and remove images
     #[command(subcommand)]
     Image(ImageCommand),
@@ -101,6 +103,31 @@ pub(crate) struct RunArguments {
     /// Command and arguments [default: the image's]
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+/// Serve kubelet: the daemon of a Kubernetes node.
+///
+/// Serves the Container Runtime Interface (runtime.v1) at the unix socket cri.socket of the configuration until SIGTERM or SIGINT. Pods
+/// live on without it; the next daemon finds them. Tells the service manager when it is ready (NOTIFY_SOCKET). COFFERDAM_LOG says how much
+/// is logged [default: info].
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cofferdam serve
+  cofferdam serve --log-format json
+  crictl --runtime-endpoint unix:///run/cofferdam/cri.sock info")]
+pub(crate) struct ServeArguments {
+    /// Form of the log on standard error
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Form of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 /// Pull, import, list and remove images.

@@ -30,9 +30,18 @@ pub(crate) struct Config {
     pub(crate) run_dir: PathBuf,
     pub(crate) deadline_scale: u32,
     pub(crate) registry: Hosts,
+    pub(crate) cri: Cri,
     pub(crate) vm: Vm,
     pub(crate) container: Container,
     pub(crate) jail: Jail,
+}
+
+/// `[cri]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cri {
+    pub(crate) socket: PathBuf,
+    pub(crate) runtime_handlers: Vec<String>,
 }
 
 /// `[vm]`.
@@ -190,6 +199,16 @@ impl Config {
     /// Where the image store is.
     pub(crate) fn image_dir(&self) -> PathBuf {
         self.state_dir.join("images")
+    }
+
+    /// Where the records of pods are that outlive their daemon.
+    pub(crate) fn record_dir(&self) -> PathBuf {
+        self.state_dir.join("pods")
+    }
+
+    /// The daemon's socket.
+    pub(crate) fn cri_socket(&self) -> PathBuf {
+        self.run_dir.join(&self.cri.socket)
     }
 
     /// Where live pods have their folders.

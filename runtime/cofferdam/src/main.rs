@@ -6,6 +6,7 @@ mod config;
 mod image;
 mod output;
 mod run;
+mod serve;
 mod version;
 
 use std::{io::Write, process::ExitCode};
@@ -13,12 +14,12 @@ use std::{io::Write, process::ExitCode};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Arguments, Command};
+use args::{Arguments, Command, LogFormat};
 use config::Config;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log();
+    start_log(&arguments.command);
     match dispatch(&arguments) {
         Ok(code) => code,
         Err(error) => {
@@ -52,18 +53,27 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Run(arguments) => return Ok(run::run(&config, arguments)),
+        Command::Serve(_) => serve::serve(&config)?,
         // Answered above, without a configuration.
         Command::Version(_) | Command::Config => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The log goes to standard error; COFFERDAM_LOG says how much of it (as in tracing-subscriber's EnvFilter), warnings by default.
-fn start_log() {
+/// The log goes to standard error; COFFERDAM_LOG says how much of it (as in tracing-subscriber's EnvFilter). By default a command says
+/// warnings, the daemon also what changes.
+fn start_log(command: &Command) {
+    let (usual, format) = match command {
+        Command::Serve(arguments) => ("info", arguments.log_format),
+        _ => ("warn", LogFormat::Text),
+    };
     let filter =
-        EnvFilter::try_from_env("COFFERDAM_LOG").unwrap_or_else(|_unset| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
+        EnvFilter::try_from_env("COFFERDAM_LOG").unwrap_or_else(|_unset| EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
 }

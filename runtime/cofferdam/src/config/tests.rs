@@ -22,6 +22,16 @@ fn one_key_of_a_table_leaves_the_others() {
 }
 
 #[test]
+fn socket_is_in_the_run_folder_unless_it_is_absolute() {
+    let check = |text: &str, expect: &str| {
+        assert_eq!(parse(text).unwrap().cri_socket(), Path::new(expect));
+    };
+    check("", "/run/cofferdam/cri.sock");
+    check("run_dir = \"/r\"", "/r/cri.sock");
+    check("[cri]\nsocket = \"/s/x.sock\"", "/s/x.sock");
+}
+
+#[test]
 fn wrong_configuration_is_refused_by_name() {
     let check = |text: &str, expect: &str| {
         let error = parse(text).unwrap_err();

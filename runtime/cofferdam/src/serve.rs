@@ -1,0 +1,63 @@
+//! `cofferdam serve`: the daemon of a node. Makes its settings out of the configuration, and tells it when to end; all else is
+//! `cri-server`'s. Pods outlive it.
+
+use std::time::Duration;
+
+use cri_server::{ContainerDefaults, Settings, VmDefaults, VmParts};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, Console};
+
+/// For threads that still write to a disk when everything else has ended.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        // Before anything is taken over: a signal that comes early is not lost.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let end = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        cri_server::serve(settings(config), end).await?;
+        anyhow::Ok(())
+    });
+    runtime.shutdown_timeout(SHUTDOWN);
+    result
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        socket: config.cri_socket(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        runtime_handlers: config.cri.runtime_handlers.clone(),
+        images_dir: config.image_dir(),
+        records_dir: config.record_dir(),
+        pods_dir: config.pod_dir(),
+        deadline_scale: config.deadline_scale,
+        parts: VmParts {
+            monitor: config.monitor.clone(),
+            monitor_identity: (config.jail.uid, config.jail.gid),
+            kernel: config.kernel.clone(),
+            guest_image: config.guest_image.clone(),
+            console_log: config.vm.console == Console::Log,
+            kernel_arguments: config.vm.kernel_arguments.clone(),
+        },
+        vm: VmDefaults {
+            processors: config.vm.cpus,
+            memory_mib: config.vm.memory_mib,
+            overhead_mib: config.vm.overhead_mib,
+        },
+        container: ContainerDefaults {
+            pids_limit: config.container.pids_limit,
+            writable_mib: config.container.writable_mib,
+        },
+    }
+}
