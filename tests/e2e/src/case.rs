@@ -167,6 +167,26 @@ impl Case {
         Ok(self.setting.command(&file, &arguments))
     }
 
+    /// The daemon, with records of its own and the images that tests share. Its socket is [`Self::socket`].
+    pub(crate) fn daemon_command(&self) -> Result<Command> {
+        let state = self.folder().join("daemon");
+        let images = state.join("images");
+        if !images.exists() {
+            fs::create_dir_all(&state).context("make the daemon's folder")?;
+            let shared = self.setting.store()?.state().join("state/images");
+            std::os::unix::fs::symlink(shared, &images).context("link the shared images")?;
+        }
+        let state = Value::String(state.to_string_lossy().into_owned());
+        let over = Table::from_iter([("state_dir".to_owned(), state)]);
+        let file = self.configured("daemon", over)?;
+        Ok(self.setting.command(&file, &["serve"]))
+    }
+
+    /// Where the daemon listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder().join("run/cri.sock")
+    }
+
     /// The harness's configuration with some keys said anew.
     fn configured(&self, name: &str, over: Table) -> Result<PathBuf> {
         let usual =

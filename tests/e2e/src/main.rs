@@ -5,6 +5,7 @@
 //! behind. They run one at a time; a test of two VMs at once starts both.
 
 mod case;
+mod daemon;
 mod deadlines;
 mod running;
 mod terminal;
@@ -12,6 +13,13 @@ mod test_host;
 mod test_image;
 
 mod check;
+mod cri_container;
+mod cri_events;
+mod cri_exec;
+mod cri_log;
+mod cri_restart;
+mod cri_sandbox;
+mod cri_stop;
 mod disk_removal;
 mod frame;
 mod image_compare;
@@ -48,6 +56,13 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("run_isolation", run_isolation::TESTS),
     ("run_failures", run_failures::TESTS),
     ("disk_removal", disk_removal::TESTS),
+    ("cri_sandbox", cri_sandbox::TESTS),
+    ("cri_container", cri_container::TESTS),
+    ("cri_log", cri_log::TESTS),
+    ("cri_stop", cri_stop::TESTS),
+    ("cri_exec", cri_exec::TESTS),
+    ("cri_events", cri_events::TESTS),
+    ("cri_restart", cri_restart::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {
