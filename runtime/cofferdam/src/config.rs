@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    num::NonZeroU8,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) deadline_scale: u32,
     pub(crate) registry: Hosts,
     pub(crate) cri: Cri,
+    pub(crate) network: Network,
     pub(crate) vm: Vm,
     pub(crate) container: Container,
     pub(crate) jail: Jail,
@@ -42,6 +44,15 @@ pub(crate) struct Config {
 pub(crate) struct Cri {
     pub(crate) socket: PathBuf,
     pub(crate) runtime_handlers: Vec<String>,
+}
+
+/// `[network]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Network {
+    pub(crate) conf_dir: PathBuf,
+    pub(crate) bin_dirs: Vec<PathBuf>,
+    pub(crate) max_networks: NonZeroU8,
 }
 
 /// `[vm]`.
@@ -204,6 +215,11 @@ impl Config {
     /// Where the records of pods are that outlive their daemon.
     pub(crate) fn record_dir(&self) -> PathBuf {
         self.state_dir.join("pods")
+    }
+
+    /// Where the records of pods' networks are.
+    pub(crate) fn network_dir(&self) -> PathBuf {
+        self.state_dir.join("network")
     }
 
     /// The daemon's socket.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cri_server::{ContainerDefaults, Settings, VmDefaults, VmParts};
+use cri_server::{ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Console};
@@ -42,6 +42,13 @@ fn settings(config: &Config) -> Settings {
         records_dir: config.record_dir(),
         pods_dir: config.pod_dir(),
         deadline_scale: config.deadline_scale,
+        network: NetworkSettings {
+            conf_dir: config.network.conf_dir.clone(),
+            bin_dirs: config.network.bin_dirs.clone(),
+            max_networks: config.network.max_networks,
+            state_dir: config.network_dir(),
+            run_dir: config.run_dir.clone(),
+        },
         parts: VmParts {
             monitor: config.monitor.clone(),
             monitor_identity: (config.jail.uid, config.jail.gid),

@@ -18,6 +18,7 @@ use rustix::process::Pid;
 use toml::{Table, Value};
 
 use crate::deadlines::{self, LOOK_AGAIN, Patience};
+use crate::network;
 use crate::running::{Ended, Running};
 use crate::test_host;
 use crate::test_image;
@@ -177,9 +178,18 @@ impl Case {
             std::os::unix::fs::symlink(shared, &images).context("link the shared images")?;
         }
         let state = Value::String(state.to_string_lossy().into_owned());
-        let over = Table::from_iter([("state_dir".to_owned(), state)]);
+        let network = Value::Table(network::prepare(&self.network_folder())?);
+        let over = Table::from_iter([
+            ("state_dir".to_owned(), state),
+            ("network".to_owned(), network),
+        ]);
         let file = self.configured("daemon", over)?;
         Ok(self.setting.command(&file, &["serve"]))
+    }
+
+    /// What the CNI plugins of the daemon's pods are told, and what they keep.
+    pub(crate) fn network_folder(&self) -> PathBuf {
+        self.folder().join("network")
     }
 
     /// Where the daemon listens.

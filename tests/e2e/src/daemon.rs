@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
@@ -289,6 +290,11 @@ impl Drop for Daemon<'_> {
             // What stays is found by the look at what the test left.
             self.remove_sandbox(&sandbox.id).ok();
         }
+        // The folder of network namespaces is a mount that outlives every daemon, as /run/netns does.
+        Command::new("umount")
+            .arg(self.case.folder().join("run/netns"))
+            .output()
+            .ok();
     }
 }
 

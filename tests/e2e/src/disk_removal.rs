@@ -193,6 +193,7 @@ impl Vm {
             writable_bytes: 0,
             oci_spec: serde_json::to_vec(&specification())?,
             stdio: Stdio::default(),
+            share_pid_namespace: false,
         };
         let mut events = self.agent.events(0).await?;
         self.agent.start_container(container, self.step()).await?;
@@ -283,6 +284,7 @@ fn launch_plan(case: &Case) -> Result<LaunchPlan> {
         guest_image: Some(open("guest.cpio")?),
         console: None,
         disks: Vec::new(),
+        nics: Vec::new(),
         deadlines: Deadlines::scaled(case.patience.scale()),
     })
 }

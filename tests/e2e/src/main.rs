@@ -7,6 +7,7 @@
 mod case;
 mod daemon;
 mod deadlines;
+mod network;
 mod running;
 mod terminal;
 mod test_host;
@@ -17,6 +18,7 @@ mod cri_container;
 mod cri_events;
 mod cri_exec;
 mod cri_log;
+mod cri_network;
 mod cri_restart;
 mod cri_sandbox;
 mod cri_stop;
@@ -59,6 +61,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_sandbox", cri_sandbox::TESTS),
     ("cri_container", cri_container::TESTS),
     ("cri_log", cri_log::TESTS),
+    ("cri_network", cri_network::TESTS),
     ("cri_stop", cri_stop::TESTS),
     ("cri_exec", cri_exec::TESTS),
     ("cri_events", cri_events::TESTS),
