@@ -123,8 +123,12 @@ impl Operations {
     /// The record goes first: from here on, whatever happens, a teardown knows what to undo.
     async fn begin(&self, request: &PodRequest) -> Result<Record, NetworkError> {
         let args = request.cni_args()?;
-        let networks = self.networks().await?.into_iter().enumerate();
-        let joined = networks.map(|(at, list)| Joined {
+        let networks = self.networks().await?;
+        for network in &networks {
+            let found = self.cni.find_programs(network);
+            found.map_err(cni("add the pod to its network"))?;
+        }
+        let joined = networks.into_iter().enumerate().map(|(at, list)| Joined {
             interface: interface(at),
             list,
             capabilities: request.capabilities(at),

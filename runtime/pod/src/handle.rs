@@ -290,7 +290,7 @@ impl Pod {
         Ok(Process { streams, exit })
     }
 
-    /// Sends a signal to one process of a container that [`Pod::exec`] made. One that has ended already is no error.
+    /// Sends a signal to a process that [`Pod::exec`] made, and to every one that came from it. One that has ended already is no error.
     ///
     /// # Errors
     /// When the agent refuses or is lost.
@@ -300,11 +300,18 @@ impl Pod {
         exec_id: &str,
         signal: u32,
     ) -> Result<(), PodError> {
-        let process = ProcessRef {
+        let exec = ProcessRef {
             container_id: id.to_string(),
             exec_id: exec_id.to_owned(),
         };
-        self.send_signal(&process, signal).await
+        let agent = self.agent()?;
+        match agent.signal_exec(&exec, signal, self.deadlines.call).await {
+            Ok(()) | Err(AgentError::NotFound { .. }) => Ok(()),
+            Err(source) => Err(PodError::Agent {
+                attempt: "signal the command in the container",
+                source,
+            }),
+        }
     }
 
     /// Sends a signal to the container's first process. One that has ended already is no error.

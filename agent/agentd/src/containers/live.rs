@@ -1,6 +1,6 @@
 //! A container that has been started and not been removed: its holdings and its processes, those that have ended too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use agent::stdio::Stream;
 use container::{Launch, WindowSize};
@@ -24,6 +24,8 @@ pub(super) struct Live {
     holdings: Holdings,
     launch: Launch,
     processes: HashMap<ExecId, Entry>,
+    /// Execs that have ended, in this order. They are kept for their output, as long as there is room.
+    ended: VecDeque<ExecId>,
     /// Its first process is not the first of a PID namespace, so its end does not end the others.
     shares_pid_namespace: bool,
     /// Ends with the container.
@@ -49,6 +51,7 @@ impl Live {
             holdings,
             launch,
             processes,
+            ended: VecDeque::new(),
             shares_pid_namespace,
             _oom: oom,
         }
@@ -73,9 +76,13 @@ impl Live {
             ));
         }
         if self.processes.len() >= MAX_PROCESSES {
-            return Err(Fault::precondition(format!(
-                "a container can't have more than {MAX_PROCESSES} execs; remove it to forget them"
-            )));
+            // Whoever reads its output has it open, and keeps it.
+            let oldest = self.ended.pop_front().ok_or_else(|| {
+                Fault::precondition(format!(
+                    "a container can't run more than {MAX_PROCESSES} processes of execs"
+                ))
+            })?;
+            self.processes.remove(&oldest);
         }
         self.processes.insert(exec.clone(), Entry::Starting);
         Ok(self.launch.clone())
@@ -99,6 +106,7 @@ impl Live {
             process.exit = Some(exit);
         }
         if !exec.is_first_process() {
+            self.ended.push_back(exec.clone());
             // It stays while the exec has left processes, and goes with the container then.
             drop(self.holdings.cgroup.of_exec(exec.as_str()).remove());
         }

@@ -140,6 +140,15 @@ impl Cni {
         outcome
     }
 
+    /// Whether each program is there. A list of which one is missing can't be added to, and could not be deleted from after it.
+    pub(crate) fn find_programs(&self, list: &ConfList) -> Result<(), CniError> {
+        for plugin in &list.plugins {
+            run_plugin::find(&plugin.program, &self.bin_dirs)
+                .map_err(|source| failed(list, source))?;
+        }
+        Ok(())
+    }
+
     /// Whether pods can be added: each program is there and, where the version has STATUS, says so.
     pub(crate) async fn status(&self, list: &ConfList) -> Result<(), CniError> {
         for plugin in &list.plugins {

@@ -98,7 +98,8 @@ pub(crate) fn next(stage: Stage, fact: Fact) -> Result<(Stage, Deed), (Stage, Re
             started_at_ns: at_ns,
         }),
         (Stage::Starting { ended: Some(end) }, Fact::Started { at_ns }) => {
-            Ok((ending(Some(at_ns), end), Deed::Settle))
+            // What ended before it was said to have started had started before that.
+            Ok((ending(Some(at_ns.min(end.at_ns)), end), Deed::Settle))
         }
         (Stage::Starting { .. }, Fact::StartFailed { at_ns, message }) => {
             let exit = Exit {
@@ -139,10 +140,11 @@ fn why_not_startable(stage: &Stage) -> Refusal {
     Refusal { because }
 }
 
+/// The end is told by the guest's clock and the start by the host's: no container ends before it started.
 fn ending(started_at_ns: Option<i64>, end: End) -> Stage {
     Stage::Ending(Exit {
         started_at_ns,
-        finished_at_ns: end.at_ns,
+        finished_at_ns: end.at_ns.max(started_at_ns.unwrap_or(i64::MIN)),
         cause: ExitCause::Ended(end.status),
     })
 }

@@ -80,6 +80,29 @@ fn end_that_overtakes_the_start_is_kept() {
 }
 
 #[test]
+fn container_never_ends_before_it_started() {
+    let at = |started, finished| {
+        let cause = ExitCause::Ended(ExitStatus::Exited(3));
+        (
+            Stage::Ending(exit(Some(started), finished, cause)),
+            Deed::Settle,
+        )
+    };
+    // The guest's clock is behind.
+    check(
+        Stage::Running { started_at_ns: 50 },
+        Fact::ProcessEnded(END),
+        at(50, 50),
+    );
+    // The answer to the start came late.
+    check(
+        Stage::Starting { ended: Some(END) },
+        Fact::Started { at_ns: 50 },
+        at(20, 20),
+    );
+}
+
+#[test]
 fn failed_start_ends_the_container() {
     let message = "no such file".to_owned();
     let cause = ExitCause::NotStarted {
