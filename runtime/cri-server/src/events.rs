@@ -58,8 +58,12 @@ impl Events {
 /// Tells what happens to a pod until it is gone. `new` is a pod of this daemon's, whose creation is told, too.
 pub(crate) async fn follow(events: Arc<Events>, pods: Pods, known: Arc<Known>, new: bool) {
     let mut watch = known.pod.watch();
-    let mut before = watch.borrow_and_update().as_ref().clone();
+    let mut now = watch.borrow_and_update().as_ref().clone();
+    let mut before = now.clone();
     if new {
+        // It may have got a container already.
+        before.phase = PodPhase::Running;
+        before.containers.clear();
         let begun = [Kind::ContainerCreatedEvent, Kind::ContainerStartedEvent];
         let begun = begun.map(|kind| Change {
             container: None,
@@ -67,10 +71,13 @@ pub(crate) async fn follow(events: Arc<Events>, pods: Pods, known: Arc<Known>, n
         });
         tell(&events, &pods, &known, &before, begun.into());
     }
-    while watch.changed().await.is_ok() {
-        let now = watch.borrow_and_update().as_ref().clone();
+    loop {
         tell(&events, &pods, &known, &now, changes(&before, &now));
         before = now;
+        if watch.changed().await.is_err() {
+            break;
+        }
+        now = watch.borrow_and_update().as_ref().clone();
     }
     // The owner has ended: the record is gone.
     let mut last = changes(&before, &gone(&before));

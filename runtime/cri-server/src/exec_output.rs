@@ -30,7 +30,13 @@ impl Reader {
     async fn read(&mut self) -> Option<usize> {
         match self.stream.read(&mut self.buffer).await {
             Ok(count) if count > 0 => Some(count),
-            Ok(_) | Err(_) => None,
+            Ok(_end) => {
+                // The guest need not keep the rest either.
+                let offset = self.stream.offset();
+                drop(self.stream.acknowledge(offset).await);
+                None
+            }
+            Err(_broken) => None,
         }
     }
 

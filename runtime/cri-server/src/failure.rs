@@ -7,7 +7,12 @@ use tonic::{Code, Status};
 
 /// What `pod` said.
 pub(crate) fn pod(error: &PodError) -> Status {
-    Status::new(code(error.fault()), chain(error))
+    let code = match error {
+        // A command or a user that the container does not have. To a client NOT_FOUND says that the container is gone.
+        PodError::Agent { .. } if error.fault() == Fault::NotFound => Code::FailedPrecondition,
+        _ => code(error.fault()),
+    };
+    Status::new(code, chain(error))
 }
 
 /// What `images` said.

@@ -171,7 +171,8 @@ async fn file_system_of_the_images_is_a_folder_with_something_in_it() {
 
 #[tokio::test]
 async fn pull_says_that_there_is_no_registry_client() {
-    let mut daemon = Bench::new().serve().await;
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
     let request = PullImageRequest {
         image: spec("nginx"),
         ..PullImageRequest::default()

@@ -62,7 +62,8 @@ async fn sandboxes_that_can_not_be_are_refused_before_anything_is_made() {
 
 #[tokio::test]
 async fn messages_of_more_than_4_mib_arrive() {
-    let mut daemon = Bench::new().serve().await;
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
     let mut config = sandbox("web");
     config
         .annotations
@@ -112,7 +113,8 @@ async fn sandbox_whose_monitor_is_none_leaves_nothing() {
 
 #[tokio::test]
 async fn ends_of_what_is_not_there_are_good() {
-    let mut daemon = Bench::new().serve().await;
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
     let pod_sandbox_id = || NOBODY.to_owned();
     for pod_sandbox_id in [pod_sandbox_id(), String::new()] {
         let stop = StopPodSandboxRequest {
@@ -135,7 +137,8 @@ async fn ends_of_what_is_not_there_are_good() {
 
 #[tokio::test]
 async fn questions_about_what_is_not_there_are_not_found() {
-    let mut daemon = Bench::new().serve().await;
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
     let runtime = &mut daemon.runtime;
     let id = || NOBODY.to_owned();
     let status = PodSandboxStatusRequest {
@@ -197,7 +200,8 @@ async fn questions_about_what_is_not_there_are_not_found() {
 
 #[tokio::test]
 async fn calls_that_are_not_served_say_why() {
-    let mut daemon = Bench::new().serve().await;
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
     let runtime = &mut daemon.runtime;
     macro_rules! refused {
         ($($call:ident: $request:expr, $words:literal;)*) => {

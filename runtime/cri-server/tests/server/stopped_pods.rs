@@ -53,7 +53,8 @@ async fn remove_sandbox(daemon: &mut Daemon, id: &str) {
 
 #[tokio::test]
 async fn lists_have_them_and_filters_hold() {
-    let mut daemon = recorded().serve().await;
+    let bench = recorded();
+    let mut daemon = bench.serve().await;
     assert_eq!(sandboxes(&mut daemon, None).await, [WEB, DB]);
     let of = |id: &str, label: &str| PodSandboxFilter {
         id: id.to_owned(),
@@ -100,7 +101,8 @@ async fn lists_have_them_and_filters_hold() {
 
 #[tokio::test]
 async fn status_is_answered_as_it_was_asked_for() {
-    let mut daemon = recorded().serve().await;
+    let bench = recorded();
+    let mut daemon = bench.serve().await;
     let request = PodSandboxStatusRequest {
         pod_sandbox_id: WEB.to_owned(),
         verbose: true,
@@ -144,7 +146,8 @@ async fn status_is_answered_as_it_was_asked_for() {
 
 #[tokio::test]
 async fn starts_of_ids_are_found_when_they_say_which() {
-    let mut daemon = recorded().serve().await;
+    let bench = recorded();
+    let mut daemon = bench.serve().await;
     let status = |id: &str| PodSandboxStatusRequest {
         pod_sandbox_id: id.to_owned(),
         verbose: false,
@@ -197,7 +200,8 @@ async fn name_is_taken_until_its_sandbox_is_removed() {
 
 #[tokio::test]
 async fn what_needs_a_running_pod_is_refused() {
-    let mut daemon = recorded().serve().await;
+    let bench = recorded();
+    let mut daemon = bench.serve().await;
     let runtime = &mut daemon.runtime;
     let create = CreateContainerRequest {
         pod_sandbox_id: WEB.to_owned(),
@@ -278,7 +282,8 @@ async fn ends_are_good_any_number_of_times_and_last() {
 
 #[tokio::test]
 async fn removal_is_told_to_those_who_listen_sandbox_last() {
-    let mut daemon = recorded().serve().await;
+    let bench = recorded();
+    let mut daemon = bench.serve().await;
     let events = daemon
         .runtime
         .get_container_events(GetEventsRequest {})

@@ -10,7 +10,8 @@ use crate::bench::Bench;
 
 #[tokio::test]
 async fn version_parses_and_is_v1() {
-    let mut daemon = Bench::new().serve().await;
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
     let request = VersionRequest::default();
     let version = daemon.runtime.version(request).await.unwrap().into_inner();
     assert_eq!(version.runtime_name, "cofferdam");
@@ -64,7 +65,8 @@ async fn status_of_a_host_without_a_part_names_it() {
 
 #[tokio::test]
 async fn runtime_config_says_the_cgroup_driver_and_takes_a_cidr() {
-    let mut daemon = Bench::new().serve().await;
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
     let request = RuntimeConfigRequest {};
     let config = daemon.runtime.runtime_config(request).await.unwrap();
     assert!(config.into_inner().linux.is_some());
