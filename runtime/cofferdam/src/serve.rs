@@ -39,6 +39,7 @@ fn settings(config: &Config) -> Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime_handlers: config.cri.runtime_handlers.clone(),
         images_dir: config.image_dir(),
+        registries: config.registry.clone(),
         records_dir: config.record_dir(),
         pods_dir: config.pod_dir(),
         deadline_scale: config.deadline_scale,

@@ -1,8 +1,10 @@
-//! Errors of the crates below as gRPC says them: a code by the kind of fault, the whole chain as text. Main functions: [`pod`], [`store`].
+//! Errors of the crates below as gRPC says them: a code by the kind of fault, the whole chain as text. Main functions: [`pod`],
+//! [`store`], [`pull`].
 
 use images::StoreError;
 use model::Fault;
 use pod::PodError;
+use registry::{Kind, PullError};
 use tonic::{Code, Status};
 
 /// What `pod` said.
@@ -26,6 +28,23 @@ pub(crate) fn store(error: &StoreError) -> Status {
         _ => Code::Internal,
     };
     Status::new(code, chain(error))
+}
+
+/// What kubelet looks for at the start of a message, to give the pod a reason of its own (k8s.io/cri-api, pkg/errors).
+const REGISTRY_UNAVAILABLE: &str = "RegistryUnavailable";
+
+/// What `registry` said. Codes as containerd has them.
+pub(crate) fn pull(error: &PullError) -> Status {
+    let why = chain(error);
+    match error.kind() {
+        Kind::Unavailable => Status::unknown(format!("{REGISTRY_UNAVAILABLE}: {why}")),
+        Kind::NotFound => Status::not_found(why),
+        Kind::Unauthorized => Status::unauthenticated(why),
+        Kind::DiskFull => Status::resource_exhausted(why),
+        Kind::Cancelled => Status::cancelled(why),
+        Kind::BadContent => Status::failed_precondition(why),
+        Kind::Other => Status::internal(why),
+    }
 }
 
 /// UNAVAILABLE is not among them: to a client it says that the daemon is gone.

@@ -62,9 +62,10 @@ impl ImageService for ImageDoor {
     }
 
     async fn pull_image(&self, request: Request<PullImageRequest>) -> Answer<PullImageResponse> {
-        answer("PullImage", async {
-            rpc::pull_image::pull_image(&request.into_inner())
-        })
+        answer(
+            "PullImage",
+            rpc::pull_image::pull_image(&self.0, request.into_inner()),
+        )
         .await
     }
 

@@ -1,5 +1,6 @@
 //! The kubelet's door: serves the Container Runtime Interface over a unix socket. Main function: [`serve`]. Above: the program, which
-//! makes [`Settings`]. Below: `pod` runs the pods, `images` keeps the images, `cri` has the messages.
+//! makes [`Settings`]. Below: `pod` runs the pods, `images` keeps the images, `registry` fetches them, `cri` has the
+//! messages.
 //!
 //! ```text
 //! serve ──► runtime_service, image_service ──► rpc/ (one file a call) ──► node ──► pods, images
@@ -9,6 +10,7 @@
 //! CRI says *sandbox*; this crate is the last place that does. What CRI asked for is kept with the pod, in its note, so that a restart
 //! of the daemon answers as before.
 
+mod client_deadline;
 mod deadlines;
 mod events;
 mod exec_output;
@@ -22,6 +24,7 @@ mod note;
 mod notify;
 mod pod_files;
 mod pods;
+mod reclaim;
 mod rpc;
 mod runtime_service;
 mod serve;

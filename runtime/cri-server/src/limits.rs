@@ -17,6 +17,3 @@ pub(crate) const ACKNOWLEDGE_BYTES: u64 = 64 << 10;
 
 /// Events that a slow reader may be behind; then its stream ends with an error, and it lists anew.
 pub(crate) const EVENTS: usize = 1024;
-
-/// Folders within folders of the image store that are counted.
-pub(crate) const STORE_DEPTH: usize = 16;

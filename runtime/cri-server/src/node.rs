@@ -1,10 +1,11 @@
-//! All that the calls share: the node's pods, images and network. Main type: [`Node`]. Above: `rpc`. Below: `pods`, `events`, `pod`, `images`.
+//! All that the calls share: the node's pods, images and network. Main type: [`Node`]. Above: `rpc`. Below: `pods`, `events`, `pod`, `images`, `registry`.
 
 use std::sync::Arc;
 
 use images::{Store, StoreError};
 use model::ContainerId;
 use pod::{ContainerPhase, Hold, Pod, RecordError, Recovered};
+use registry::{HostsError, Patience, Puller};
 use thiserror::Error;
 use tonic::Status;
 
@@ -14,6 +15,7 @@ use crate::{
     network::Network,
     note::{Created, Sandbox},
     pods::{Found, Known, LookUp, Pods},
+    reclaim::Reclaim,
     settings::Settings,
     work,
 };
@@ -23,6 +25,8 @@ use crate::{
 pub(crate) enum OpenError {
     #[error("open the image store")]
     Store(#[source] StoreError),
+    #[error("read `registry` in the configuration")]
+    Registries(#[source] HostsError),
     #[error("prepare the networks of pods")]
     Network(#[source] Box<network::NetworkError>),
     #[error("find the pods of the daemon before this one")]
@@ -37,6 +41,9 @@ pub(crate) struct Node {
     pub(crate) settings: Settings,
     pub(crate) deadlines: Deadlines,
     pub(crate) store: Arc<Store>,
+    /// One for all pulls: those at the same time share layers.
+    pub(crate) puller: Puller,
+    pub(crate) reclaim: Reclaim,
     pub(crate) pods: Pods,
     pub(crate) events: Arc<Events>,
     pub(crate) network: Network,
@@ -50,6 +57,15 @@ impl Node {
         let store = store
             .map_err(OpenError::Broken)?
             .map_err(OpenError::Store)?;
+        let puller = work::blocking({
+            let (store, hosts) = (store.clone(), settings.registries.clone());
+            let patience = Patience::default().scaled(settings.deadline_scale);
+            move || Puller::new(store, hosts, patience)
+        });
+        let puller = puller
+            .await
+            .map_err(OpenError::Broken)?
+            .map_err(OpenError::Registries)?;
         let network = work::blocking({
             let settings = settings.clone();
             move || Network::open(&settings)
@@ -58,9 +74,12 @@ impl Node {
             .await
             .map_err(OpenError::Broken)?
             .map_err(|error| OpenError::Network(Box::new(error)))?;
+        let store = Arc::new(store);
         let node = Arc::new(Self {
             deadlines: Deadlines::scaled(settings.deadline_scale),
-            store: Arc::new(store),
+            reclaim: Reclaim::start(Arc::clone(&store)),
+            store,
+            puller,
             pods: Pods::default(),
             events: Arc::new(Events::new()),
             network,

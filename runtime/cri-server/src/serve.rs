@@ -21,6 +21,7 @@ use tonic::{
 };
 
 use crate::{
+    client_deadline::ClientDeadline,
     image_service::ImageDoor,
     node::{Node, OpenError},
     notify,
@@ -129,11 +130,13 @@ impl Service<http::Request<Body>> for Doors {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path().starts_with(IMAGE_SERVICE) {
+        let deadline = ClientDeadline::start(request.headers());
+        let call = if request.uri().path().starts_with(IMAGE_SERVICE) {
             self.image.call(request)
         } else {
             // Answers UNIMPLEMENTED to what is not its own either.
             self.runtime.call(request)
-        }
+        };
+        Box::pin(deadline.hold(call))
     }
 }

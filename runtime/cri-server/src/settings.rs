@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU8, path::PathBuf};
 
+use registry::Hosts;
 use serde::Serialize;
 
 /// One server. Shown to whoever asks Status verbosely, so it holds no secret.
@@ -15,6 +16,9 @@ pub struct Settings {
     pub runtime_handlers: Vec<String>,
     /// The image store.
     pub images_dir: PathBuf,
+    /// Registries with mirrors, or that are elsewhere than their names say. Not shown: a mirror's address may have a token in its path.
+    #[serde(skip)]
+    pub registries: Hosts,
     /// Folder of all records of pods.
     pub records_dir: PathBuf,
     /// Folder of all run folders of pods.

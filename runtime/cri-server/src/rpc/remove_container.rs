@@ -28,6 +28,7 @@ pub(crate) async fn remove_container(
                 Err(error) => return Err(failure::pod(&error)),
             }
             node.pods.forget_container(&found.id);
+            node.reclaim.wish();
             tracing::info!("the container has been removed");
             Ok(())
         })

@@ -16,11 +16,8 @@ pub(crate) async fn remove_image(
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Status::invalid_argument("there is no image to remove"))?;
     let store = Arc::clone(&node.store);
-    let removed = work::blocking(move || {
-        let image = store.resolve(&name)?;
-        // By its id it goes with every name.
-        store.remove(&image.id.to_string())
-    });
+    // Containers run on; what they need of it goes after them.
+    let removed = work::blocking(move || store.remove_image(&name));
     match removed.await? {
         Ok(removed) => {
             tracing::info!(image = ?removed.image, freed_bytes = removed.freed_bytes, "an image has been removed");

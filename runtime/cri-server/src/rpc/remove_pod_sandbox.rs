@@ -27,6 +27,7 @@ pub(crate) async fn remove_pod_sandbox(
 pub(super) async fn remove(node: &Node, known: &Known) -> Result<(), Status> {
     let stopped = known.pod.stop().await;
     stopped.map_err(|error| failure::pod(&error))?;
+    node.reclaim.wish();
     // Before the record: what it says is what a next daemon knows of the pod.
     node.network.detach(known.pod.id()).await?;
     let removed = known.pod.remove().await;

@@ -26,6 +26,7 @@ pub(crate) async fn stop_pod_sandbox(
 async fn stop(node: &Node, known: &Known) -> Result<(), Status> {
     let stopped = known.pod.stop().await;
     stopped.map_err(|error| failure::pod(&error))?;
+    node.reclaim.wish();
     node.network.detach(known.pod.id()).await?;
     tracing::info!("the pod has stopped");
     Ok(())

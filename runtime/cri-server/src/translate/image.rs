@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use cri::v1::{Image as CriImage, Int64Value};
-use images::{Image, Reference};
+use images::{Image, ImageUser, Reference};
 
 use crate::note::ImageNames;
 
 /// One image.
 pub(crate) fn image(image: &Image) -> CriImage {
-    let settings = image.config.config().clone().unwrap_or_default();
-    let (uid, username) = user(settings.user().as_deref().unwrap_or_default());
+    let (uid, username) = match image.user() {
+        ImageUser::Uid(uid) => (Some(Int64Value { value: uid.into() }), String::new()),
+        ImageUser::Name(name) => (None, name),
+    };
     CriImage {
         id: image.id.to_string(),
         repo_tags: repo_tags(image),
@@ -19,7 +21,7 @@ pub(crate) fn image(image: &Image) -> CriImage {
         uid,
         username,
         spec: None,
-        pinned: false,
+        pinned: image.pinned,
     }
 }
 
@@ -36,43 +38,23 @@ pub(crate) fn image_names(image: &Image) -> ImageNames {
     }
 }
 
-/// Whole names with a tag. A name with a digest too is one by digest.
+/// Whole names with a tag; none of an image that was pulled by digest.
 fn repo_tags(image: &Image) -> Vec<String> {
-    let tagged = image.names.iter().filter(|name| name.digest().is_none());
-    tagged.map(ToString::to_string).collect()
+    image.names.iter().map(ToString::to_string).collect()
 }
 
-/// `repository@digest`: the digest that the image was asked for by, which is that of an index where there was one; the manifest's for a
-/// repository of which only tags are known. An image without a manifest (of `docker save`) has none.
+/// `repository@digest`: the digest that the image was pulled by, which is that of an index where there was one; the manifest's for a
+/// repository of which only tags are known, as of an import. An image without a manifest (of `docker save`) has none.
 fn repo_digests(image: &Image) -> Vec<String> {
     let repository = |name: &Reference| format!("{}/{}", name.host(), name.path());
-    let asked: BTreeSet<_> = image
-        .names
-        .iter()
-        .filter_map(|name| Some((repository(name), name.digest()?)))
-        .collect();
-    let mut all = asked.clone();
+    let pulled: BTreeSet<_> = image.digests.iter().map(repository).collect();
+    let mut all: BTreeSet<_> = image.digests.iter().map(ToString::to_string).collect();
     if image.digest != image.id {
         let named = image.names.iter().map(repository);
-        let known = |repository: &String| asked.iter().any(|(asked, _)| asked == repository);
-        let rest = named.filter(|repository| !known(repository));
-        all.extend(rest.map(|repository| (repository, image.digest)));
+        let rest = named.filter(|repository| !pulled.contains(repository));
+        all.extend(rest.map(|repository| format!("{repository}@{}", image.digest)));
     }
-    all.iter()
-        .map(|(repository, digest)| format!("{repository}@{digest}"))
-        .collect()
-}
-
-/// A number, or a name: the part before the colon. No user is root.
-fn user(text: &str) -> (Option<Int64Value>, String) {
-    let user = text.split(':').next().unwrap_or_default();
-    if user.is_empty() {
-        return (Some(Int64Value { value: 0 }), String::new());
-    }
-    match user.parse::<u32>() {
-        Ok(id) => (Some(Int64Value { value: id.into() }), String::new()),
-        Err(_name) => (None, user.to_owned()),
-    }
+    all.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -102,31 +84,56 @@ mod tests {
     fn names_are_tags_and_digests() {
         let manifest = Digest::of(b"manifest");
         let index = Digest::of(b"index");
-        let check = |names: &[&str], tags: &[&str], digests: &[String]| {
-            let image = image(&of(names, ""));
+        let check = |names: &[&str], pulled: &[&str], tags: &[&str], digests: &[String]| {
+            let pulled = pulled
+                .iter()
+                .map(|name| name.parse::<Reference>().unwrap().pinned(index));
+            let image = image(&Image {
+                digests: pulled.collect(),
+                ..of(names, "")
+            });
             assert_eq!(image.repo_tags, tags);
             assert_eq!(image.repo_digests, digests);
         };
         let busybox = "docker.io/library/busybox";
-        check(&[], &[], &[]);
+        check(&[], &[], &[], &[]);
+        // An import.
         check(
             &["busybox", "busybox:1"],
+            &[],
             &[
                 "docker.io/library/busybox:latest",
                 "docker.io/library/busybox:1",
             ],
             &[format!("{busybox}@{manifest}")],
         );
-        let by_digest = format!("busybox@{index}");
-        check(&[&by_digest], &[], &[format!("{busybox}@{index}")]);
+        // Pulled by digest, by tag, by tag with an import beside it.
+        check(&[], &["busybox"], &[], &[format!("{busybox}@{index}")]);
         check(
-            &[&by_digest, "busybox:1", "r.example/b"],
+            &["busybox:1"],
+            &["busybox"],
+            &["docker.io/library/busybox:1"],
+            &[format!("{busybox}@{index}")],
+        );
+        check(
+            &["busybox:1", "r.example/b"],
+            &["busybox"],
             &["docker.io/library/busybox:1", "r.example/b:latest"],
             &[
                 format!("{busybox}@{index}"),
                 format!("r.example/b@{manifest}"),
             ],
         );
+    }
+
+    #[test]
+    fn pin_is_told() {
+        let pinned = Image {
+            pinned: true,
+            ..of(&["busybox"], "")
+        };
+        assert!(image(&pinned).pinned);
+        assert!(!image(&of(&["busybox"], "")).pinned);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use cri_server::{
     ContainerDefaults, NetworkSettings, ServeError, Settings, VmDefaults, VmParts, serve,
 };
 use prost::Message;
+use registry::Hosts;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
@@ -75,6 +76,7 @@ impl Bench {
             version: "1.2.3".to_owned(),
             runtime_handlers: vec!["cofferdam".to_owned()],
             images_dir: self.path("images"),
+            registries: Hosts::default(),
             records_dir: self.path("records"),
             pods_dir: self.path("pods"),
             deadline_scale: 1,

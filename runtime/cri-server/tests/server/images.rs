@@ -2,14 +2,14 @@
 
 use cri::v1::{
     ImageFilter, ImageFsInfoRequest, ImageSpec, ImageStatusRequest, ListImagesRequest,
-    PullImageRequest, RemoveImageRequest, StreamImagesRequest,
+    RemoveImageRequest, RemovePodSandboxRequest, StreamImagesRequest,
 };
 use harness::image::{Compression, ImageBuilder, Layer};
 use images::{Image, Store};
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::bench::{Bench, check};
+use crate::bench::{Bench, SOON, check, sandbox};
 
 fn spec(image: &str) -> Option<ImageSpec> {
     Some(ImageSpec {
@@ -140,19 +140,48 @@ async fn image_removed_by_one_name_is_gone_by_all_and_again() {
 }
 
 #[tokio::test]
-async fn image_in_use_stays() {
+async fn image_in_use_is_removed_and_its_blobs_follow_when_containers_go() {
     let bench = Bench::new();
     let image = import(&bench);
+    bench.record_pod("p1", &sandbox("web"));
     let mut daemon = bench.serve().await;
     let store = Store::open(&bench.settings().images_dir).unwrap();
     let used = store.open_rootfs(&image).unwrap();
     let request = || RemoveImageRequest {
         image: spec("busybox"),
     };
-    let removed = daemon.image.remove_image(request()).await;
-    check(removed, Code::FailedPrecondition, "in use");
-    drop(used);
     daemon.image.remove_image(request()).await.unwrap();
+    daemon.image.remove_image(request()).await.unwrap();
+    let listed = daemon.image.list_images(ListImagesRequest::default()).await;
+    assert_eq!(listed.unwrap().into_inner().images, []);
+    let blobs = bench.settings().images_dir.join("blobs/sha256");
+    let blobs = || std::fs::read_dir(&blobs).unwrap().count();
+    assert_eq!(blobs(), 1, "a container runs from it");
+    drop(used);
+    let pod_sandbox_id = "p1".to_owned();
+    let request = RemovePodSandboxRequest { pod_sandbox_id };
+    daemon.runtime.remove_pod_sandbox(request).await.unwrap();
+    let start = std::time::Instant::now();
+    while blobs() > 0 {
+        assert!(start.elapsed() < SOON, "nobody gives the blobs back");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn pinned_image_is_told_and_removed_all_the_same() {
+    let bench = Bench::new();
+    import(&bench);
+    let store = Store::open(&bench.settings().images_dir).unwrap();
+    store.pin("busybox").unwrap();
+    let mut daemon = bench.serve().await;
+    let listed = daemon.image.list_images(ListImagesRequest::default()).await;
+    assert!(listed.unwrap().into_inner().images[0].pinned);
+    let request = RemoveImageRequest {
+        image: spec("busybox"),
+    };
+    daemon.image.remove_image(request).await.unwrap();
+    assert!(store.list().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -165,20 +194,8 @@ async fn file_system_of_the_images_is_a_folder_with_something_in_it() {
     assert!(usage.timestamp > 0);
     let mountpoint = usage.fs_id.unwrap().mountpoint;
     assert!(std::path::Path::new(&mountpoint).is_dir(), "{mountpoint}");
-    assert!(usage.used_bytes.unwrap().value > 0);
-    assert!(usage.inodes_used.unwrap().value > 0);
-}
-
-#[tokio::test]
-async fn pull_says_that_there_is_no_registry_client() {
-    let bench = Bench::new();
-    let mut daemon = bench.serve().await;
-    let request = PullImageRequest {
-        image: spec("nginx"),
-        ..PullImageRequest::default()
-    };
-    let pulled = daemon.image.pull_image(request).await;
-    check(pulled, Code::Unimplemented, "nginx");
-    let nameless = daemon.image.pull_image(PullImageRequest::default()).await;
-    check(nameless, Code::InvalidArgument, "image");
+    let store = Store::open(&bench.settings().images_dir).unwrap();
+    let expect = store.usage().unwrap();
+    assert_eq!(usage.used_bytes.unwrap().value, expect.bytes);
+    assert_eq!(usage.inodes_used.unwrap().value, expect.inodes);
 }

@@ -1,4 +1,4 @@
-//! The server over its unix socket, with a real image store and with the records of pods that have stopped: all that needs no VM. Each
+//! The server over its unix socket, with a real image store, a registry on loopback and with the records of pods that have stopped: all that needs no VM. Each
 //! test has a daemon of its own ([`bench::Bench`]). What a running pod does is tested end to end.
 
 #![allow(
@@ -8,6 +8,8 @@
 
 mod bench;
 mod images;
+mod pull;
 mod refused;
+mod registry;
 mod stopped_pods;
 mod whole;
