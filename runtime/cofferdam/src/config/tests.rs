@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use super::*;
 
+mod node;
+
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("test.toml"))
 }

@@ -74,3 +74,18 @@ fn missing_folder_is_named() {
     let error = read(Path::new("/nonexistent/net.d"), 1).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/net.d"), "{error}");
 }
+
+#[test]
+fn sample_for_a_node_is_a_network() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cofferdam/node");
+    // Beside it lie files for others, which a node has elsewhere.
+    let name = "10-cofferdam.conflist";
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(samples.join(name), folder.path().join(name)).unwrap();
+    let found = read(folder.path(), 1).unwrap();
+    assert_eq!(names(&found), ["cofferdam"]);
+    assert_eq!(found.skipped, []);
+    let programs = found.networks[0].plugins.iter();
+    let programs: Vec<_> = programs.map(|plugin| plugin.program.as_str()).collect();
+    assert_eq!(programs, ["bridge", "portmap"]);
+}
