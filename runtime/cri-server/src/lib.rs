@@ -27,6 +27,7 @@ mod pods;
 mod reclaim;
 mod rpc;
 mod runtime_service;
+mod seccomp_profile;
 mod serve;
 mod settings;
 mod socket;

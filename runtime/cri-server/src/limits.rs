@@ -17,3 +17,6 @@ pub(crate) const ACKNOWLEDGE_BYTES: u64 = 64 << 10;
 
 /// Events that a slow reader may be behind; then its stream ends with an error, and it lists anew.
 pub(crate) const EVENTS: usize = 1024;
+
+/// Largest seccomp profile, in bytes: what `pod` takes.
+pub(crate) const SECCOMP_PROFILE_BYTES: usize = 512 << 10;

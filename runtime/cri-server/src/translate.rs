@@ -5,13 +5,14 @@ mod container_status;
 mod filter;
 mod image;
 mod refusal;
+mod resources;
 mod sandbox_check;
 mod sandbox_status;
 mod signal;
 mod vm_size;
 mod volumes;
 
-pub(crate) use container_plan::{Planned, container_plan};
+pub(crate) use container_plan::{Planned, container_plan, seccomp_file};
 pub(crate) use container_status::{container, container_status};
 pub(crate) use filter::{container_matches, image_matches, sandbox_matches};
 pub(crate) use image::{image, image_names};

@@ -18,7 +18,7 @@ pub use container::{
 pub use exit::ExitStatus;
 pub use fault::Fault;
 pub use id::{BadId, ContainerId, PodId};
-pub use limits::{HugePageLimit, Limits, Rlimit};
+pub use limits::{HugePageLimit, Limits, LimitsChange, NewLimit, Rlimit};
 pub use network::{
     Address, BadMac, Interface, Mac, Neighbour, PodNetwork, Prefix, Route, RouteKind, Rule,
 };

@@ -13,6 +13,7 @@ use crate::{
     node::Node,
     note::Created,
     pods::{ContainerReservation, Known},
+    seccomp_profile,
     translate::{self, Planned},
     work,
 };
@@ -31,9 +32,14 @@ pub(crate) async fn create_container(
     let asked = config.image.as_ref().map(|image| image.image.clone());
     let asked = asked.filter(|name| !name.is_empty());
     let asked = asked.ok_or_else(|| Status::invalid_argument("the container has no image"))?;
+    let profile = match translate::seccomp_file(&config)? {
+        Some(path) => Some(seccomp_profile::read(path).await?),
+        None => None,
+    };
     let (image, rootfs) = open_image(node, asked).await?;
     let defaults = node.settings.container;
-    let planned = translate::container_plan(&config, &known.sandbox.config, &image, defaults)?;
+    let sandbox = &known.sandbox.config;
+    let planned = translate::container_plan(&config, sandbox, &image, defaults, profile)?;
     let created = Created {
         config,
         image: translate::image_names(&image),

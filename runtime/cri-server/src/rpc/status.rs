@@ -37,7 +37,7 @@ pub(crate) async fn status(node: &Node, request: StatusRequest) -> Result<Status
         info,
         runtime_handlers: handlers(&node.settings),
         features: Some(RuntimeFeatures {
-            supplemental_groups_policy: false,
+            supplemental_groups_policy: true,
             user_namespaces_host_network: false,
         }),
     })

@@ -1,19 +1,22 @@
 //! What a container is to be: what CRI asks for over the image's configuration over ours. Main function: [`container_plan`].
 //!
-//! What the guest can't do yet is refused where a container would be weaker or other than it was promised, in `check`. What it does
-//! better or can't do harm with is passed over: seccomp is always the runtime's default profile, processor limits hold by the VM's size,
-//! /proc and /sys are the guest's own, so that what is masked in them hides nothing of the node.
+//! What a guest can't do is refused where a container would be weaker or other than it was promised: in `check`, and at the end by `pod`,
+//! so that it is CreateContainer that fails. Beside it: `user` and `security`; `translate::resources` has the limits.
 
 mod check;
+mod security;
+mod user;
 
 use std::path::{Path, PathBuf};
 
 use cri::v1::{ContainerConfig, KeyValue, LinuxContainerSecurityContext, PodSandboxConfig};
 use images::Image;
-use model::{ContainerSpec, Limits, Terminal, User};
+use model::{ContainerSpec, Limits, Terminal};
+use pod::SpecificationError;
 
-use super::{refusal::Refusal, signal};
-use crate::settings::ContainerDefaults;
+pub(crate) use self::security::seccomp_file;
+use super::{refusal::Refusal, resources, sandbox_check::shares_pid_namespace, signal};
+use crate::{failure, settings::ContainerDefaults};
 
 const MIB: u64 = 1 << 20;
 
@@ -31,53 +34,64 @@ pub(crate) struct Planned {
     pub(crate) stop_signal: u32,
 }
 
-/// Decides.
+/// Decides. `seccomp_profile` is what is in the file that [`seccomp_file`] names.
 pub(crate) fn container_plan(
     config: &ContainerConfig,
     sandbox: &PodSandboxConfig,
     image: &Image,
     defaults: ContainerDefaults,
+    seccomp_profile: Option<String>,
 ) -> Result<Planned, Refusal> {
-    check::check(config)?;
+    check::check(config, sandbox)?;
     let linux = config.linux.clone().unwrap_or_default();
-    let security = linux.security_context.unwrap_or_default();
+    let asked = linux.security_context.unwrap_or_default();
     let settings = image.config.config().clone().unwrap_or_default();
-    let memory = linux
-        .resources
-        .map_or(0, |resources| resources.memory_limit_in_bytes);
-    let writable_mib = if security.readonly_rootfs {
+    let resources = linux.resources.unwrap_or_default();
+    let own_limits = Limits {
+        pids: Some(defaults.pids_limit).filter(|limit| *limit > 0),
+        ..Limits::default()
+    };
+    let pod_shares_pid = shares_pid_namespace(sandbox.linux.as_ref());
+    let spec = ContainerSpec {
+        args: command(config, &settings)?,
+        env: environment(&config.envs, &settings)?,
+        cwd: working_dir(config, &settings)?,
+        user: user::user(&asked, &settings)?,
+        stdin: config.stdin,
+        terminal: config.tty.then_some(Terminal { size: None }),
+        limits: own_limits.changed(&resources::limits_change(&resources)?),
+        read_only_root: asked.readonly_rootfs,
+        no_new_privileges: asked.no_new_privs,
+        security: security::security(config, seccomp_profile)?,
+        namespaces: security::namespaces(asked.namespace_options.as_ref(), pod_shares_pid)?,
+        rlimits: Vec::new(),
+        oom_score_adj: resources::oom_score_adj(&resources)?,
+    };
+    pod::check_container(&spec).map_err(|error| unserved(&error))?;
+    let writable_mib = if asked.readonly_rootfs {
         0
     } else {
         defaults.writable_mib
     };
     Ok(Planned {
-        spec: ContainerSpec {
-            args: command(config, &settings)?,
-            env: environment(&config.envs, &settings)?,
-            cwd: working_dir(config, &settings)?,
-            user: User::of_image(user(&security, &settings)?),
-            stdin: config.stdin,
-            terminal: config.tty.then_some(Terminal { size: None }),
-            limits: Limits {
-                memory_bytes: u64::try_from(memory).ok().filter(|bytes| *bytes > 0),
-                pids: Some(defaults.pids_limit).filter(|limit| *limit > 0),
-                ..Limits::default()
-            },
-            read_only_root: security.readonly_rootfs,
-            no_new_privileges: security.no_new_privs,
-            ..ContainerSpec::new(Vec::new())
-        },
+        spec,
         writable_bytes: u64::from(writable_mib) * MIB,
         log: log(&config.log_path, &sandbox.log_directory)?,
-        stop_signal: signal::stop_signal(
-            config.stop_signal,
-            image
-                .config
-                .config()
-                .as_ref()
-                .and_then(|of_image| of_image.stop_signal().as_deref()),
-        )?,
+        stop_signal: signal::stop_signal(config.stop_signal, settings.stop_signal().as_deref())?,
     })
+}
+
+/// A device may be right, and in no guest; all else that `pod` says is wrong.
+fn unserved(error: &SpecificationError) -> Refusal {
+    let text = failure::chain(error);
+    match error {
+        SpecificationError::Device { .. } => Refusal::Unimplemented(text),
+        _ => Refusal::Invalid(text),
+    }
+}
+
+fn security_context(config: &ContainerConfig) -> Option<&LinuxContainerSecurityContext> {
+    config.linux.as_ref()?.security_context.as_ref()
 }
 
 /// A command replaces the image's entrypoint and its arguments; arguments replace the image's arguments.
@@ -134,50 +148,6 @@ fn working_dir(config: &ContainerConfig, image: &ImageSettings) -> Result<String
     let of_image = image.working_dir().clone().unwrap_or_default();
     // Images are built with relative ones, too; they count from the root.
     Ok(format!("/{}", of_image.trim_start_matches('/')))
-}
-
-/// `user[:group]` as the guest looks it up.
-fn user(
-    security: &LinuxContainerSecurityContext,
-    image: &ImageSettings,
-) -> Result<String, Refusal> {
-    let name = &security.run_as_username;
-    let user = match (&security.run_as_user, name.as_str()) {
-        (Some(_), name) if !name.is_empty() => {
-            return Err(Refusal::invalid(
-                "at most one of run_as_user and run_as_username can be set",
-            ));
-        }
-        (Some(id), _) => Some(number("run_as_user", id.value)?),
-        (None, "") => None,
-        (None, name) if name.contains(':') => {
-            let text = format!("run_as_username {name:?} has a colon in it");
-            return Err(Refusal::invalid(text));
-        }
-        (None, name) => Some(name.to_owned()),
-    };
-    let group = security.run_as_group.as_ref();
-    let group = group
-        .map(|id| number("run_as_group", id.value))
-        .transpose()?;
-    match (user, group) {
-        (Some(user), Some(group)) => Ok(format!("{user}:{group}")),
-        (Some(user), None) => Ok(user),
-        (None, None) => Ok(image.user().clone().unwrap_or_default()),
-        (None, Some(_)) => Err(Refusal::invalid(
-            "run_as_group needs a run_as_user or a run_as_username",
-        )),
-    }
-}
-
-/// An id as Linux has it: 32 bits, of which the last value means none (setresuid(2)).
-fn number(field: &str, value: i64) -> Result<String, Refusal> {
-    match u32::try_from(value) {
-        Ok(id) if id != u32::MAX => Ok(id.to_string()),
-        _ => Err(Refusal::invalid(format!(
-            "{field} {value} is no id of Linux"
-        ))),
-    }
 }
 
 fn log(path: &str, directory: &str) -> Result<Option<PathBuf>, Refusal> {

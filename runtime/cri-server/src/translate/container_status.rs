@@ -1,10 +1,12 @@
 //! A container as CRI says it. Main functions: [`container`], for lists, and [`container_status`].
 
-use cri::v1::{Container, ContainerResources, ContainerState, ContainerStatus, ImageSpec};
-use model::{ContainerId, ExitStatus, PodId};
+use cri::v1::{
+    Container, ContainerState, ContainerStatus, ContainerUser, ImageSpec, LinuxContainerUser,
+};
+use model::{ContainerId, ExitStatus, GroupsOfImage, PodId, User};
 use pod::{ContainerPhase, Exit, ExitCause};
 
-use super::signal;
+use super::{resources, signal};
 use crate::note::Created;
 
 /// Exit code of a container that never ran, as containerd has it.
@@ -37,10 +39,8 @@ pub(crate) fn container(
 pub(crate) fn container_status(created: &Created, container: &pod::Container) -> ContainerStatus {
     let config = &created.config;
     let log = container.log.as_ref();
-    let resources = config
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.resources.clone());
+    let linux = config.linux.as_ref();
+    let asked = linux.and_then(|linux| linux.resources.as_ref());
     let mut status = ContainerStatus {
         id: container.id.to_string(),
         metadata: config.metadata.clone(),
@@ -52,12 +52,10 @@ pub(crate) fn container_status(created: &Created, container: &pod::Container) ->
         annotations: config.annotations.clone(),
         mounts: config.mounts.clone(),
         log_path: log.map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
-        resources: resources.map(|linux| ContainerResources {
-            linux: Some(linux),
-            windows: None,
-        }),
+        resources: resources::shown(asked, &container.spec.limits),
         image_id: created.image.id.clone(),
         stop_signal: signal::to_cri(created.stop_signal).into(),
+        user: user(&container.spec.user),
         ..ContainerStatus::default()
     };
     match &container.phase {
@@ -66,6 +64,20 @@ pub(crate) fn container_status(created: &Created, container: &pod::Container) ->
         ContainerPhase::Exited(exit) => ended(&mut status, exit),
     }
     status
+}
+
+/// Only where nothing of it is looked up in the image's files, which only the guest reads.
+fn user(user: &User) -> Option<ContainerUser> {
+    let known = user.name.is_empty() && user.groups == GroupsOfImage::Strict;
+    let (uid, gid) = user.uid.zip(user.gid).filter(|_ids| known)?;
+    let groups = user.supplemental_groups.iter();
+    Some(ContainerUser {
+        linux: Some(LinuxContainerUser {
+            uid: uid.into(),
+            gid: gid.into(),
+            supplemental_groups: groups.map(|group| i64::from(*group)).collect(),
+        }),
+    })
 }
 
 /// The name that it was made from and what the pod's author wrote.

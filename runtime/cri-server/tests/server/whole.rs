@@ -41,6 +41,7 @@ async fn status_has_both_conditions_and_the_handlers() {
         .map(|one| one.name.as_str())
         .collect();
     assert_eq!(handlers, ["", "cofferdam"]);
+    assert!(status.features.unwrap().supplemental_groups_policy);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What of a container's configuration can't be done. Main function: [`check`].
 
 use cri::v1::{
-    ContainerConfig, LinuxContainerSecurityContext, NamespaceMode, SecurityProfile,
-    security_profile::ProfileType,
+    ContainerConfig, LinuxContainerSecurityContext, NamespaceMode, NamespaceOption,
+    PodSandboxConfig, security_profile::ProfileType,
 };
 use prost::Message;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Refuses what can't be done, and first what can never be right.
-pub(super) fn check(config: &ContainerConfig) -> Result<(), Refusal> {
+pub(super) fn check(config: &ContainerConfig, sandbox: &PodSandboxConfig) -> Result<(), Refusal> {
     let bytes = config.encoded_len();
     if bytes > limits::MOST_CONFIG_BYTES {
         let most = limits::MOST_CONFIG_BYTES;
@@ -30,93 +30,88 @@ pub(super) fn check(config: &ContainerConfig) -> Result<(), Refusal> {
         return Err(Refusal::invalid("stdin_once needs stdin"));
     }
     volumes::check_mounts(&config.mounts)?;
-    if let Some(device) = config.devices.first() {
-        return Err(Refusal::unimplemented(format!(
-            "the device {:?} can't be given to a container in a VM",
-            device.host_path
-        )));
-    }
     if let Some(device) = config.cdi_devices.first() {
         return Err(Refusal::unimplemented(format!(
             "the CDI device {:?} can't be given to a container in a VM",
             device.name
         )));
     }
-    match config
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.security_context.as_ref())
-    {
-        Some(security) => security_context(security),
+    match super::security_context(config) {
+        Some(security) => security_context(security, sandbox),
         None => Ok(()),
     }
 }
 
-fn security_context(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
-    let no = |what: &str| {
-        Err(Refusal::unimplemented(format!(
-            "{what} can't be done by this build"
-        )))
-    };
-    if security.privileged {
-        return no("a privileged container");
+fn security_context(
+    security: &LinuxContainerSecurityContext,
+    sandbox: &PodSandboxConfig,
+) -> Result<(), Refusal> {
+    let sandbox_linux = sandbox.linux.as_ref();
+    let of_sandbox = sandbox_linux.and_then(|linux| linux.security_context.as_ref());
+    if security.privileged && !of_sandbox.is_some_and(|security| security.privileged) {
+        return Err(Refusal::invalid(
+            "a privileged container needs a sandbox whose security_context says privileged",
+        ));
     }
-    if let Some(capabilities) = &security.capabilities {
-        let lists = [
-            ("adding", &capabilities.add_capabilities),
-            ("dropping", &capabilities.drop_capabilities),
-            ("making ambient", &capabilities.add_ambient_capabilities),
-        ];
-        for (verb, list) in lists {
-            if !list.is_empty() {
-                return no(&format!("{verb} the capabilities {}", list.join(", ")));
-            }
-        }
-    }
-    if !security.supplemental_groups.is_empty() {
-        return no("giving a container supplemental_groups");
-    }
-    profiles(security)?;
-    let elsewhere = |path: &&String| !path.starts_with("/proc/") && !path.starts_with("/sys/");
-    if let Some(path) = security.masked_paths.iter().find(elsewhere) {
-        return no(&format!("masking {path:?}"));
-    }
-    if let Some(path) = security.readonly_paths.iter().find(elsewhere) {
-        return no(&format!("making {path:?} read-only"));
-    }
-    match security.namespace_options.as_ref() {
-        Some(options) if options.pid() == NamespaceMode::Target => {
-            no("joining the pid namespace of another container (mode TARGET)")
-        }
-        Some(options)
-            if [options.network(), options.pid(), options.ipc()].contains(&NamespaceMode::Node) =>
-        {
-            no("a container in a namespace of the node")
-        }
-        _ => Ok(()),
+    modules(security)?;
+    match &security.namespace_options {
+        Some(options) => namespaces(options),
+        None => Ok(()),
     }
 }
 
-fn profiles(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
-    #[expect(deprecated, reason = "clients still send the older fields")]
-    let (seccomp_path, apparmor_name) =
-        (&security.seccomp_profile_path, &security.apparmor_profile);
-    let local = |profile: &Option<SecurityProfile>, older: &str| match profile {
+/// Of the kernel, for mandatory access control. What a runtime's default is, is the runtime's to say: here it is the VM.
+fn modules(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
+    #[expect(deprecated, reason = "clients still send the older field")]
+    let older = security.apparmor_profile.strip_prefix("localhost/");
+    let apparmor = match &security.apparmor {
         Some(profile) if profile.profile_type() == ProfileType::Localhost => {
-            Some(profile.localhost_ref.clone())
+            Some(profile.localhost_ref.as_str())
         }
         Some(_) => None,
-        None => older.strip_prefix("localhost/").map(str::to_owned),
+        None => older,
     };
-    if let Some(name) = local(&security.apparmor, apparmor_name) {
+    if let Some(name) = apparmor {
         return Err(Refusal::unimplemented(format!(
             "the AppArmor profile {name:?} can't be loaded: the guest's kernel has no AppArmor"
         )));
     }
-    if let Some(path) = local(&security.seccomp, seccomp_path) {
+    let Some(label) = &security.selinux_options else {
+        return Ok(());
+    };
+    let parts = [&label.user, &label.role, &label.r#type, &label.level];
+    if parts.iter().all(|part| part.is_empty()) {
+        return Ok(());
+    }
+    let label = parts.map(String::as_str).join(":");
+    Err(Refusal::unimplemented(format!(
+        "the selinux_options {label:?} can't be set: the guest's kernel has no SELinux"
+    )))
+}
+
+fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
+    if options.pid() == NamespaceMode::Target {
         return Err(Refusal::unimplemented(format!(
-            "the seccomp profile {path:?} can't be loaded: this build has the runtime's default profile only"
+            "the pid namespace of the container {:?} (mode TARGET) can't be joined: a container has its own or the pod's",
+            options.target_id
         )));
+    }
+    for (field, mode) in [
+        ("network", options.network()),
+        ("pid", options.pid()),
+        ("ipc", options.ipc()),
+    ] {
+        if mode == NamespaceMode::Node {
+            return Err(Refusal::unimplemented(format!(
+                "the {field} namespace of the node (mode NODE) can't be given to a container in a VM"
+            )));
+        }
+    }
+    let user = options.userns_options.as_ref();
+    if user.is_some_and(|user| !user.uids.is_empty() || !user.gids.is_empty()) {
+        return Err(Refusal::unimplemented(
+            "userns_options can't be carried out (hostUsers: false): the VM is the border between pod and node",
+        ));
     }
     Ok(())
 }

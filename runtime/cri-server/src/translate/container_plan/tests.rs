@@ -1,10 +1,12 @@
 //! Tests of the plan of a container, with values.
 
 use cri::v1::{
-    Capability, ContainerMetadata, Device, Int64Value, LinuxContainerConfig,
-    LinuxContainerResources, Mount, NamespaceMode, NamespaceOption, SecurityProfile,
-    security_profile::ProfileType,
+    CdiDevice, ContainerMetadata, Device, IdMapping, Int64Value, LinuxContainerConfig,
+    LinuxContainerResources, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount,
+    NamespaceMode, NamespaceOption, SeLinuxOption, SecurityProfile, SupplementalGroupsPolicy,
+    UserNamespace, security_profile::ProfileType,
 };
+use model::{GroupsOfImage, NamespaceOf, User};
 use oci_spec::image::{ConfigBuilder, ImageConfigurationBuilder, RootFsBuilder};
 
 use super::*;
@@ -77,11 +79,22 @@ fn secured(security: LinuxContainerSecurityContext) -> ContainerConfig {
 }
 
 fn plan(config: &ContainerConfig) -> Result<Planned, Refusal> {
+    plan_in(config, LinuxSandboxSecurityContext::default())
+}
+
+fn plan_in(
+    config: &ContainerConfig,
+    security: LinuxSandboxSecurityContext,
+) -> Result<Planned, Refusal> {
     let sandbox = PodSandboxConfig {
         log_directory: "/var/log/pods/web".to_owned(),
+        linux: Some(LinuxPodSandboxConfig {
+            security_context: Some(security),
+            ..LinuxPodSandboxConfig::default()
+        }),
         ..PodSandboxConfig::default()
     };
-    container_plan(config, &sandbox, &image(), DEFAULTS)
+    container_plan(config, &sandbox, &image(), DEFAULTS, None)
 }
 
 fn key_value(key: &str, value: &[u8]) -> KeyValue {
@@ -147,29 +160,58 @@ fn command_and_arguments_replace_the_images() {
 
 #[test]
 fn users_are_numbers_names_or_the_images() {
-    let check = |id: Option<i64>, name: &str, group: Option<i64>, expect: Option<&str>| {
+    let check = |id: Option<i64>, name: &str, group: Option<i64>, expect: Option<_>| {
         let security = LinuxContainerSecurityContext {
             run_as_user: id.map(|value| Int64Value { value }),
             run_as_username: name.to_owned(),
             run_as_group: group.map(|value| Int64Value { value }),
             ..LinuxContainerSecurityContext::default()
         };
-        let user = plan(&secured(security)).map(|planned| planned.spec.user.of_image);
+        let user = plan(&secured(security)).map(|planned| planned.spec.user);
+        let expect = expect.map(|(name, uid, gid): (&str, _, _)| User {
+            of_image: "www-data:5".to_owned(),
+            name: name.to_owned(),
+            uid,
+            gid,
+            supplemental_groups: Vec::new(),
+            groups: GroupsOfImage::Merge,
+        });
         match expect {
-            Some(expect) => assert_eq!(user.as_deref(), Ok(expect)),
+            Some(expect) => assert_eq!(user, Ok(expect)),
             None => assert!(matches!(user, Err(Refusal::Invalid(_))), "{user:?}"),
         }
     };
-    check(None, "", None, Some("www-data:5"));
-    check(Some(0), "", None, Some("0"));
-    check(Some(7), "", Some(8), Some("7:8"));
-    check(None, "nobody", Some(8), Some("nobody:8"));
-    check(None, "nobody", None, Some("nobody"));
+    check(None, "", None, Some(("", None, None)));
+    check(Some(0), "", None, Some(("", Some(0), None)));
+    check(Some(7), "", Some(8), Some(("", Some(7), Some(8))));
+    check(None, "nobody", Some(8), Some(("nobody", None, Some(8))));
+    check(None, "nobody", None, Some(("nobody", None, None)));
     check(None, "", Some(8), None);
     check(Some(7), "nobody", None, None);
     check(Some(-1), "", None, None);
     check(Some(7), "", Some(i64::from(u32::MAX)), None);
     check(None, "a:b", None, None);
+}
+
+#[test]
+fn supplemental_groups_come_with_their_policy() {
+    let check = |groups: &[i64], policy: SupplementalGroupsPolicy, expect: Option<_>| {
+        let security = LinuxContainerSecurityContext {
+            supplemental_groups: groups.to_owned(),
+            supplemental_groups_policy: policy.into(),
+            ..LinuxContainerSecurityContext::default()
+        };
+        let user = plan(&secured(security)).map(|planned| planned.spec.user);
+        let user = user.map(|user| (user.supplemental_groups, user.groups));
+        assert_eq!(user.ok(), expect);
+    };
+    let (merge, strict) = (
+        SupplementalGroupsPolicy::Merge,
+        SupplementalGroupsPolicy::Strict,
+    );
+    check(&[5, 6], merge, Some((vec![5, 6], GroupsOfImage::Merge)));
+    check(&[], strict, Some((vec![], GroupsOfImage::Strict)));
+    check(&[-5], merge, None);
 }
 
 #[test]
@@ -232,6 +274,14 @@ fn check_unimplemented(config: &ContainerConfig, words: &str) {
     assert!(refusal.to_string().contains(words), "{refusal}");
 }
 
+fn device(host_path: &str) -> Device {
+    Device {
+        host_path: host_path.to_owned(),
+        container_path: host_path.to_owned(),
+        permissions: "rw".to_owned(),
+    }
+}
+
 #[test]
 fn files_and_devices_of_the_host_are_refused_by_name() {
     let mut config = asked();
@@ -242,76 +292,158 @@ fn files_and_devices_of_the_host_are_refused_by_name() {
     }];
     check_unimplemented(&config, "/etc/hosts");
     let mut config = asked();
-    config.devices = vec![Device {
-        host_path: "/dev/fuse".to_owned(),
-        ..Device::default()
+    config.devices = vec![device("/dev/fuse"), device("/dev/sda")];
+    check_unimplemented(&config, "/dev/sda");
+    let mut config = asked();
+    config.cdi_devices = vec![CdiDevice {
+        name: "vendor.com/gpu=0".to_owned(),
     }];
-    check_unimplemented(&config, "/dev/fuse");
+    check_unimplemented(&config, "vendor.com/gpu=0");
 }
 
 #[test]
-fn privileges_that_a_container_would_not_get_or_lose_are_refused_by_name() {
+fn devices_that_every_guest_has_are_given() {
+    let mut config = asked();
+    config.devices = vec![device("/dev/fuse")];
+    let devices = plan(&config).unwrap().spec.security.devices;
+    assert_eq!(devices.len(), 1);
+    assert_eq!(devices[0].container_path, "/dev/fuse");
+    assert_eq!(devices[0].permissions, "rw");
+}
+
+#[test]
+fn what_no_guest_does_is_refused_by_its_field() {
     let check = |change: &dyn Fn(&mut LinuxContainerSecurityContext), words: &str| {
         let mut security = LinuxContainerSecurityContext::default();
         change(&mut security);
         check_unimplemented(&secured(security), words);
     };
-    let all = || vec!["ALL".to_owned()];
-    let dropping = Capability {
-        drop_capabilities: all(),
-        ..Capability::default()
+    let options = |change: &dyn Fn(&mut NamespaceOption)| {
+        // As kubelet sends it.
+        let mut options = NamespaceOption {
+            pid: NamespaceMode::Container.into(),
+            ..NamespaceOption::default()
+        };
+        change(&mut options);
+        Some(options)
     };
-    let adding = Capability {
-        add_capabilities: all(),
-        ..Capability::default()
-    };
+    let node = i32::from(NamespaceMode::Node);
     let local = SecurityProfile {
         profile_type: ProfileType::Localhost.into(),
         localhost_ref: "mine".to_owned(),
     };
-    let target = NamespaceOption {
-        pid: NamespaceMode::Target.into(),
-        ..NamespaceOption::default()
-    };
-    let node = NamespaceOption {
-        ipc: NamespaceMode::Node.into(),
-        ..NamespaceOption::default()
-    };
-    check(&|security| security.privileged = true, "privileged");
-    check(
-        &|security| security.capabilities = Some(dropping.clone()),
-        "dropping",
-    );
-    check(
-        &|security| security.capabilities = Some(adding.clone()),
-        "adding",
-    );
-    check(
-        &|security| security.supplemental_groups = vec![5],
-        "supplemental_groups",
-    );
-    check(
-        &|security| security.masked_paths = vec!["/bin/ls".to_owned()],
-        "/bin/ls",
-    );
-    check(
-        &|security| security.readonly_paths = vec!["/etc".to_owned()],
-        "/etc",
-    );
-    check(
-        &|security| security.seccomp = Some(local.clone()),
-        "seccomp",
-    );
     check(
         &|security| security.apparmor = Some(local.clone()),
-        "AppArmor",
+        "AppArmor profile \"mine\"",
     );
     check(
-        &|security| security.namespace_options = Some(target.clone()),
-        "TARGET",
+        &|security| {
+            security.selinux_options = Some(SeLinuxOption {
+                level: "s0:c1".to_owned(),
+                ..SeLinuxOption::default()
+            });
+        },
+        "selinux_options \":::s0:c1\"",
     );
     check(
-        &|security| security.namespace_options = Some(node.clone()),
-        "node",
+        &|security| {
+            security.namespace_options = options(&|options| {
+                options.pid = NamespaceMode::Target.into();
+                options.target_id = "c1".to_owned();
+            });
+        },
+        "\"c1\" (mode TARGET)",
     );
+    check(
+        &|security| security.namespace_options = options(&|options| options.ipc = node),
+        "ipc namespace of the node",
+    );
+    check(
+        &|security| security.namespace_options = options(&|options| options.pid = node),
+        "pid namespace of the node",
+    );
+    check(
+        &|security| {
+            security.namespace_options = options(&|options| {
+                options.userns_options = Some(UserNamespace {
+                    uids: vec![IdMapping::default()],
+                    ..UserNamespace::default()
+                });
+            });
+        },
+        "userns_options",
+    );
+}
+
+#[test]
+fn privileged_container_needs_a_privileged_sandbox() {
+    let config = secured(LinuxContainerSecurityContext {
+        privileged: true,
+        ..LinuxContainerSecurityContext::default()
+    });
+    let refusal = plan(&config).unwrap_err();
+    assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+    let sandbox = LinuxSandboxSecurityContext {
+        privileged: true,
+        ..LinuxSandboxSecurityContext::default()
+    };
+    let planned = plan_in(&config, sandbox).unwrap();
+    assert!(planned.spec.security.privileged);
+}
+
+#[test]
+fn processes_are_shared_where_pod_and_container_say_so() {
+    let check =
+        |pod: Option<NamespaceMode>, container: Option<NamespaceMode>, expect: Option<_>| {
+            let options = |mode: Option<NamespaceMode>| {
+                mode.map(|mode| NamespaceOption {
+                    pid: mode.into(),
+                    ..NamespaceOption::default()
+                })
+            };
+            let config = secured(LinuxContainerSecurityContext {
+                namespace_options: options(container),
+                ..LinuxContainerSecurityContext::default()
+            });
+            let sandbox = LinuxSandboxSecurityContext {
+                namespace_options: options(pod),
+                ..LinuxSandboxSecurityContext::default()
+            };
+            let planned = plan_in(&config, sandbox);
+            match expect {
+                Some(expect) => assert_eq!(planned.unwrap().spec.namespaces.pid, expect),
+                None => assert!(matches!(planned, Err(Refusal::Invalid(_))), "{planned:?}"),
+            }
+        };
+    let (pod, own) = (Some(NamespaceMode::Pod), Some(NamespaceMode::Container));
+    check(pod, pod, Some(NamespaceOf::Pod));
+    check(pod, own, Some(NamespaceOf::Container));
+    check(own, own, Some(NamespaceOf::Container));
+    check(pod, None, Some(NamespaceOf::Container));
+    check(None, None, Some(NamespaceOf::Container));
+    check(own, pod, None);
+    check(None, pod, None);
+}
+
+#[test]
+fn what_pod_refuses_is_refused_before_anything_is_made() {
+    let check = |config: &ContainerConfig, words: &str| {
+        let refusal = plan(config).unwrap_err();
+        assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+        assert!(refusal.to_string().contains(words), "{refusal}");
+    };
+    let relative = LinuxContainerSecurityContext {
+        masked_paths: vec!["bin/ls".to_owned()],
+        ..LinuxContainerSecurityContext::default()
+    };
+    check(&secured(relative), "masked_paths has \"bin/ls\"");
+    let mut config = asked();
+    config.linux = Some(LinuxContainerConfig {
+        resources: Some(LinuxContainerResources {
+            memory_swap_limit_in_bytes: 1 << 20,
+            ..LinuxContainerResources::default()
+        }),
+        ..LinuxContainerConfig::default()
+    });
+    check(&config, "memory_swap_limit_in_bytes");
 }

@@ -51,7 +51,7 @@ fn recorded(phase: &ContainerPhase) -> pod::Container {
         "note": null,
         "spec": {
             "args": ["sh"], "env": [], "cwd": "/", "user": {}, "stdin": false, "terminal": null,
-            "limits": {"memory_bytes": null, "pids": null},
+            "limits": {"memory_bytes": 32 << 20, "pids": null},
             "read_only_root": false, "no_new_privileges": false,
         },
         "created_at_ns": 100,
@@ -152,4 +152,32 @@ fn list_has_the_ids_of_image_and_sandbox() {
     let spec = listed.image.unwrap();
     assert_eq!(spec.image, "docker.io/library/busybox:latest");
     assert_eq!(spec.user_specified_image, "busybox");
+}
+
+#[test]
+fn user_is_shown_where_the_image_has_no_say() {
+    let user = |user: serde_json::Value| {
+        let mut container = recorded(&ContainerPhase::Created);
+        container.spec.user = serde_json::from_value(user).unwrap();
+        container_status(&created(), &container).user
+    };
+    let known = json!({"uid": 7, "gid": 8, "supplemental_groups": [9], "groups": "strict"});
+    let expect = LinuxContainerUser {
+        uid: 7,
+        gid: 8,
+        supplemental_groups: vec![9],
+    };
+    assert_eq!(
+        user(known),
+        Some(ContainerUser {
+            linux: Some(expect)
+        })
+    );
+    for unknown in [
+        json!({"uid": 7, "gid": 8, "groups": "merge"}),
+        json!({"uid": 7, "groups": "strict"}),
+        json!({"name": "app", "gid": 8, "groups": "strict"}),
+    ] {
+        assert_eq!(user(unknown), None);
+    }
 }

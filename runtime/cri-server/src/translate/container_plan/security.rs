@@ -1,0 +1,129 @@
+//! What a container may do, and whose namespaces it is in. Main functions: [`security`], [`namespaces`], [`seccomp_file`].
+//!
+//! The lists of masked and read-only paths are taken as they are: kubelet always sends them, and empty ones mean `procMount: Unmasked`.
+//! Only a container without any security context has the runtime's own lists.
+
+use std::path::PathBuf;
+
+use cri::v1::{
+    ContainerConfig, Device as CriDevice, LinuxContainerSecurityContext, NamespaceMode,
+    NamespaceOption, security_profile::ProfileType,
+};
+use model::{CapabilityChanges, Device, NamespaceOf, Namespaces, Seccomp, Security};
+
+use crate::translate::refusal::Refusal;
+
+/// What is said of seccomp.
+#[derive(Debug, PartialEq, Eq)]
+enum Profile {
+    Default,
+    Unconfined,
+    File(String),
+}
+
+/// The host's file with the container's seccomp profile, if it has one.
+pub(crate) fn seccomp_file(config: &ContainerConfig) -> Result<Option<PathBuf>, Refusal> {
+    let security = super::security_context(config);
+    match security.filter(|security| !security.privileged) {
+        Some(security) => match profile(security)? {
+            Profile::File(path) if !path.starts_with('/') => Err(Refusal::invalid(format!(
+                "the seccomp profile {path:?} is not an absolute path"
+            ))),
+            Profile::File(path) => Ok(Some(path.into())),
+            Profile::Default | Profile::Unconfined => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
+/// `profile_text` is what is in the file that [`seccomp_file`] names.
+pub(super) fn security(
+    config: &ContainerConfig,
+    profile_text: Option<String>,
+) -> Result<Security, Refusal> {
+    let devices = config.devices.iter().map(device).collect();
+    let Some(asked) = super::security_context(config) else {
+        return Ok(Security {
+            devices,
+            ..Security::default()
+        });
+    };
+    let changes = asked.capabilities.clone().unwrap_or_default();
+    let seccomp = match (profile_text, profile(asked)?) {
+        (Some(text), _) => Seccomp::Localhost(text),
+        (None, Profile::Unconfined) => Seccomp::Unconfined,
+        // Only a privileged container comes with a file that has not been read, and it has no filter.
+        (None, Profile::Default | Profile::File(_)) => Seccomp::RuntimeDefault,
+    };
+    Ok(Security {
+        privileged: asked.privileged,
+        capabilities: CapabilityChanges {
+            add: changes.add_capabilities,
+            drop: changes.drop_capabilities,
+            add_ambient: changes.add_ambient_capabilities,
+        },
+        seccomp,
+        masked_paths: Some(asked.masked_paths.clone()),
+        read_only_paths: Some(asked.readonly_paths.clone()),
+        devices,
+    })
+}
+
+fn device(device: &CriDevice) -> Device {
+    Device {
+        host_path: device.host_path.clone(),
+        container_path: device.container_path.clone(),
+        permissions: device.permissions.clone(),
+    }
+}
+
+/// Nothing said is the default profile: other runtimes read it as no filter at all, and kubelet asks for that by name when it wants it
+/// (SeccompDefault).
+fn profile(security: &LinuxContainerSecurityContext) -> Result<Profile, Refusal> {
+    if let Some(said) = &security.seccomp {
+        return Ok(match said.profile_type() {
+            ProfileType::RuntimeDefault => Profile::Default,
+            ProfileType::Unconfined => Profile::Unconfined,
+            ProfileType::Localhost => Profile::File(said.localhost_ref.clone()),
+        });
+    }
+    #[expect(deprecated, reason = "clients still send the older field")]
+    let older = security.seccomp_profile_path.as_str();
+    match older {
+        "" | "runtime/default" | "docker/default" => Ok(Profile::Default),
+        "unconfined" => Ok(Profile::Unconfined),
+        _ => match older.strip_prefix("localhost/") {
+            Some(path) => Ok(Profile::File(path.to_owned())),
+            None => Err(Refusal::invalid(format!(
+                "seccomp_profile_path {older:?} is none of runtime/default, unconfined and localhost/PATH"
+            ))),
+        },
+    }
+}
+
+/// Host name, queues and shared memory are the pod's; processes are, where pod and container say so.
+pub(super) fn namespaces(
+    options: Option<&NamespaceOption>,
+    pod_shares_pid: bool,
+) -> Result<Namespaces, Refusal> {
+    let shared = options.is_some_and(|options| options.pid() == NamespaceMode::Pod);
+    if shared && !pod_shares_pid {
+        return Err(Refusal::invalid(
+            "the container's pid namespace mode is POD, and its sandbox was run with another one: their namespace_options have to agree",
+        ));
+    }
+    Ok(Namespaces {
+        pid: if shared {
+            NamespaceOf::Pod
+        } else {
+            NamespaceOf::Container
+        },
+        ipc: NamespaceOf::Pod,
+        uts: NamespaceOf::Pod,
+        cgroup: NamespaceOf::Container,
+        user: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;
