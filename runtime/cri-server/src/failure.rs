@@ -66,6 +66,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use registry::{Attempt, Problem};
+
     use super::*;
 
     #[test]
@@ -102,5 +104,42 @@ mod tests {
         let status = store(&StoreError::NotFound("busybox".to_owned()));
         assert_eq!(status.code(), Code::NotFound);
         assert!(status.message().contains("busybox"));
+    }
+    #[test]
+    fn pulls_fail_with_the_codes_that_clients_know() {
+        let fetch = |problem: Problem| PullError::Fetch {
+            what: "the manifest".to_owned(),
+            attempts: vec![Attempt {
+                host: "r.example".to_owned(),
+                problem,
+            }],
+        };
+        let status = |status: u16| Problem::Status {
+            status,
+            said: Default::default(),
+        };
+        let full = StoreError::Io {
+            attempt: "write",
+            path: "/blob".into(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        };
+        let check = |error: PullError, code: Code, start: &str| {
+            let status = pull(&error);
+            assert_eq!(status.code(), code, "{status}");
+            assert!(status.message().starts_with(start), "{status}");
+        };
+        let off = Problem::Unreachable("refused".to_owned());
+        let text = "RegistryUnavailable: fetch the manifest: r.example: refused";
+        check(fetch(off), Code::Unknown, text);
+        check(fetch(status(503)), Code::Unknown, "RegistryUnavailable: ");
+        check(fetch(status(400)), Code::Internal, "fetch the manifest");
+        let missing = Problem::NotFound(Default::default());
+        check(fetch(missing), Code::NotFound, "fetch the manifest");
+        let forged = Problem::Content("another digest".to_owned());
+        check(fetch(forged), Code::FailedPrecondition, "fetch");
+        check(PullError::Credential, Code::Unauthenticated, "the cred");
+        let full = PullError::from(full);
+        check(full, Code::ResourceExhausted, "the disk of the image store");
+        check(PullError::Cancelled, Code::Cancelled, "the pull");
     }
 }

@@ -11,7 +11,8 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cri::v1::{
     ContainerConfig, ContainerMetadata, ImageSpec, PodSandboxConfig, PodSandboxMetadata,
-    image_service_client::ImageServiceClient, runtime_service_client::RuntimeServiceClient,
+    VersionRequest, image_service_client::ImageServiceClient,
+    runtime_service_client::RuntimeServiceClient,
 };
 use cri_server::{
     ContainerDefaults, NetworkSettings, ServeError, Settings, VmDefaults, VmParts, serve,
@@ -118,9 +119,13 @@ impl Bench {
             ended.await.ok();
         }));
         let channel = timeout(SOON, connect(&socket)).await.unwrap();
+        let mut runtime = RuntimeServiceClient::new(channel.clone())
+            .max_decoding_message_size(cri::MAX_MESSAGE_BYTES);
+        // Its socket is there before it has read what is in its folders, which a test may drop now.
+        let version = runtime.version(VersionRequest::default());
+        timeout(SOON, version).await.unwrap().unwrap();
         Daemon {
-            runtime: RuntimeServiceClient::new(channel.clone())
-                .max_decoding_message_size(cri::MAX_MESSAGE_BYTES),
+            runtime,
             image: ImageServiceClient::new(channel),
             end,
             serving,

@@ -16,7 +16,7 @@ use crate::{
     registry::{IDENTITY_TOKEN, PASSWORD, REGISTRY_TOKEN, Registry, USER},
 };
 
-/// What the pull of `debian` from Docker Hub asks, in a test that has no internet.
+/// What nobody is to be shown.
 const MIRROR_SECRET: &str = "token-in-a-path";
 
 fn request(name: &str) -> PullImageRequest {
@@ -224,7 +224,7 @@ async fn what_is_no_image_is_refused() {
     let daemon = bench.serve().await;
     let missing = format!("{}:2", registry.repository());
     check(pull(&daemon, &missing).await, Code::NotFound, &missing);
-    for name in ["", "UPPER/case:1", "app:1:2"] {
+    for name in ["", "127.0.0.1/UPPER:1", "127.0.0.1/two words"] {
         check(pull(&daemon, name).await, Code::InvalidArgument, "image");
     }
     let nameless = daemon.image.clone();

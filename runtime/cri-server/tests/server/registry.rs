@@ -27,12 +27,14 @@ pub(crate) const IDENTITY_TOKEN: &str = "identity-of-reader";
 pub(crate) const REGISTRY_TOKEN: &str = "token-of-registry";
 const ACCESS_TOKEN: &str = "access-of-reader";
 
+/// Paths that were asked for with success.
+type Given = Arc<Mutex<Vec<String>>>;
+
 /// Stops when it is dropped.
 pub(crate) struct Registry {
     pub(crate) address: SocketAddr,
     pub(crate) content: Arc<Content>,
-    /// Paths that were asked for with success.
-    given: Arc<Mutex<Vec<String>>>,
+    given: Given,
     task: JoinHandle<()>,
 }
 
@@ -74,16 +76,9 @@ impl Registry {
     async fn with(content: Content) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (content, given) = (Arc::new(content), Arc::default());
-        let serving = (Arc::clone(&content), Arc::clone(&given));
-        let task = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (content, given) = (Arc::clone(&serving.0), Arc::clone(&serving.1));
-                // A client that goes away is what some tests are about.
-                tokio::spawn(async move { serve(stream, address, &content, &given).await });
-            }
-        });
+        let (content, given) = (Arc::new(content), Given::default());
+        let accepting = accept(listener, Arc::clone(&content), Arc::clone(&given));
+        let task = tokio::spawn(accepting);
         Self {
             address,
             content,
@@ -172,6 +167,16 @@ impl Reply {
             challenge: None,
             body,
         }
+    }
+}
+
+async fn accept(listener: TcpListener, content: Arc<Content>, given: Given) {
+    let address = listener.local_addr().unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (content, given) = (Arc::clone(&content), Arc::clone(&given));
+        // A client that goes away is what some tests are about.
+        tokio::spawn(async move { serve(stream, address, &content, &given).await });
     }
 }
 
