@@ -1,3 +1,5 @@
+//! What the header may say, and what becomes of a call that is late.
+
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use tonic::{
