@@ -3,8 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use agent_client::{Agent, AgentError, OutputStream, ProcessExec, ProcessRef, StdinSink, Stdio};
-use model::{ContainerId, ExitStatus, PodId, WindowSize};
+use agent_client::{
+    Agent, AgentError, OutputStream, PodUsage, ProcessExec, ProcessRef, StdinSink, Stdio,
+};
+use model::{ContainerId, ExitStatus, LimitsChange, PodId, WindowSize};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -243,6 +245,34 @@ impl Pod {
         let container = id.clone();
         self.ask(|reply| Command::ReopenLog { container, reply })
             .await
+    }
+
+    /// Changes the limits of a running container: all that the change says, or none. It is recorded when this returns.
+    ///
+    /// # Errors
+    /// When the container does not run, its limits are being changed already, or the guest refuses one of them, which is named.
+    pub async fn update_container(
+        &self,
+        id: &ContainerId,
+        change: LimitsChange,
+    ) -> Result<(), PodError> {
+        let container = id.clone();
+        self.ask(|reply| Command::Update {
+            container,
+            change,
+            reply,
+        })
+        .await
+    }
+
+    /// What the guest and its containers use now.
+    ///
+    /// # Errors
+    /// When the pod does not run, or its agent does not answer.
+    pub async fn usage(&self) -> Result<PodUsage, PodError> {
+        let agent = self.agent()?;
+        let call = agent.pod_usage(self.deadlines.call);
+        agent_call("ask what the pod uses", call).await
     }
 
     /// Executes one more process in a running container.

@@ -26,7 +26,10 @@ mod status;
 mod teardown;
 mod wall_clock;
 
-pub use agent_client::{AgentError as StreamError, PROTOCOL_VERSION as AGENT_PROTOCOL};
+pub use agent_client::{
+    AgentError as StreamError, InterfaceUsage, PROTOCOL_VERSION as AGENT_PROTOCOL, PodUsage,
+    Pressure, PressureShare, Traffic, Usage,
+};
 pub use container::{Container, ContainerPhase, Exit, ExitCause, Note};
 pub use deadlines::Deadlines;
 pub use error::PodError;

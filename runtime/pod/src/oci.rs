@@ -12,14 +12,14 @@ mod user;
 
 use std::collections::HashMap;
 
-use model::{ContainerSpec, NamespaceOf};
+use model::{ContainerSpec, Limits, LimitsChange, NamespaceOf};
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
     get_default_maskedpaths, get_default_readonly_paths,
 };
 
 pub use self::{error::SpecificationError, seccomp::ProfileError};
-use crate::plan::ExecPlan;
+use crate::{error::PodError, plan::ExecPlan};
 
 /// Version of the OCI runtime specification that the result follows.
 const OCI_VERSION: &str = "1.2.0";
@@ -66,6 +66,22 @@ pub(crate) fn specification(
     let own_name = container.namespaces.uts == NamespaceOf::Container;
     spec.set_hostname(own_name.then(|| hostname.to_owned()));
     Ok(spec)
+}
+
+/// The OCI `linux.resources` that change the limits of a container, as JSON; none where nothing changes.
+///
+/// # Errors
+/// With the value that no guest can carry out.
+pub(crate) fn limits_change(
+    old: &Limits,
+    change: &LimitsChange,
+) -> Result<Option<Vec<u8>>, PodError> {
+    let Some(resources) = resources::change(old, change)? else {
+        return Ok(None);
+    };
+    let text = serde_json::to_vec(&resources);
+    let text = text.map_err(|error| PodError::Specification(error.into()))?;
+    Ok(Some(text))
 }
 
 fn linux(

@@ -6,6 +6,7 @@ mod command;
 mod containers;
 mod deeds;
 mod entry;
+mod limits;
 mod logs;
 
 use std::{
@@ -233,6 +234,11 @@ impl Owner {
                 }
             }
             Command::ReopenLog { container, reply } => self.reopen_log(&container, reply),
+            Command::Update {
+                container,
+                change,
+                reply,
+            } => self.update(&container, change, reply),
             Command::Stop { reply } => {
                 self.stop_replies.push(reply);
                 self.happened(Fact::StopAsked).await;

@@ -1,6 +1,6 @@
-//! What a container's cgroup and processes may use. Main functions: [`resources`], [`rlimits`].
+//! What a container's cgroup and processes may use. Main functions: [`resources`], [`rlimits`]; [`change`], while it runs.
 
-use model::{Limits, Rlimit};
+use model::{Limits, LimitsChange, NewLimit, Rlimit};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxHugepageLimitBuilder, LinuxMemoryBuilder,
@@ -80,6 +80,49 @@ fn cpu(limits: &Limits) -> Result<Option<LinuxCpu>, SpecificationError> {
     }
     let cpu = cpu.build()?;
     Ok((cpu != LinuxCpu::default()).then_some(cpu))
+}
+
+/// What the cgroup of a container with limits `old` is told; `None` where the change says nothing.
+pub(in crate::oci) fn change(
+    old: &Limits,
+    change: &LimitsChange,
+) -> Result<Option<LinuxResources>, SpecificationError> {
+    /// How the specification lifts a limit.
+    const NONE: i64 = -1;
+    if *change == LimitsChange::default() {
+        return Ok(None);
+    }
+    let new = old.changed(change);
+    let lifted = |limit: Option<NewLimit>| limit == Some(NewLimit::Lifted);
+    let touches_swap = change.memory_and_swap_bytes.is_some();
+    // Swap is said together with memory, so memory's limit is said again where only that of swap changes.
+    let memory = change.memory_bytes.is_some() || touches_swap;
+    let part = Limits {
+        memory_bytes: new.memory_bytes.filter(|_bytes| memory),
+        memory_and_swap_bytes: new.memory_and_swap_bytes.filter(|_bytes| touches_swap),
+        cpu_shares: change.cpu_shares,
+        cpu_quota_us: change.cpu_quota_us.and_then(NewLimit::value),
+        cpu_period_us: change.cpu_period_us,
+        huge_pages: change.huge_pages.clone(),
+        unified: change.unified.clone(),
+        ..Limits::default()
+    };
+    let mut told = resources(&part, Vec::new())?;
+    // Swap without a limit of memory can't be counted together with it.
+    if lifted(change.memory_and_swap_bytes) || lifted(change.memory_bytes) {
+        let mut memory = told.memory().unwrap_or_default();
+        memory.set_swap(Some(NONE));
+        if lifted(change.memory_bytes) {
+            memory.set_limit(Some(NONE));
+        }
+        told.set_memory(Some(memory));
+    }
+    if lifted(change.cpu_quota_us) {
+        let mut cpu = told.cpu().clone().unwrap_or_default();
+        cpu.set_quota(Some(NONE));
+        told.set_cpu(Some(cpu));
+    }
+    Ok(Some(told))
 }
 
 /// Of a process; the one of open files is always there.

@@ -1,7 +1,7 @@
 //! What a handle may ask of the owner. Main type: [`Command`].
 
 use agent_client::ProcessRef;
-use model::{ContainerId, ExitStatus};
+use model::{ContainerId, ExitStatus, LimitsChange};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -44,6 +44,12 @@ pub(crate) enum Command {
         container: ContainerId,
         reply: Reply<()>,
     },
+    /// Change its limits while it runs; the reply comes when that is recorded.
+    Update {
+        container: ContainerId,
+        change: LimitsChange,
+        reply: Reply<()>,
+    },
     /// End the pod; the reply comes when nothing but its record is left.
     Stop { reply: Reply<()> },
     /// End it and remove its record.
@@ -59,6 +65,7 @@ impl std::fmt::Debug for Command {
             Self::Watch { .. } => "Watch",
             Self::Lend { .. } => "Lend",
             Self::ReopenLog { .. } => "ReopenLog",
+            Self::Update { .. } => "Update",
             Self::Stop { .. } => "Stop",
             Self::Forget { .. } => "Forget",
         })

@@ -191,7 +191,7 @@ impl Owner {
         }
     }
 
-    async fn save(&mut self, id: &ContainerId) -> Result<(), PodError> {
+    pub(super) async fn save(&mut self, id: &ContainerId) -> Result<(), PodError> {
         let Some(entry) = self.entries.get_mut(id) else {
             return Ok(());
         };
@@ -413,6 +413,16 @@ impl Owner {
                 disk_gone,
             } => self.settled(&container, disk_gone).await,
             Outcome::Removed { container, result } => self.removed(&container, result),
+            Outcome::Updated {
+                container,
+                change,
+                result,
+                reply,
+            } => {
+                let result = self.updated(&container, &change, result).await;
+                // A caller that went away sees it in the container's status.
+                drop(reply.send(result));
+            }
             Outcome::Silent => self.happened(PodFact::Silent).await,
             Outcome::TornDown(result) => self.torn_down(result).await,
             Outcome::Nothing => {}

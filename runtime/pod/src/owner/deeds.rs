@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agent_client::{Agent, AgentError, ContainerStart, Output, Root as AgentRoot, Stdio};
-use model::{ContainerId, NamespaceOf};
+use model::{ContainerId, LimitsChange, NamespaceOf};
 use oci_spec::runtime::Spec;
 use tokio::{
     sync::oneshot,
@@ -45,6 +45,12 @@ pub(super) enum Outcome {
     Removed {
         container: ContainerId,
         result: Result<(), PodError>,
+    },
+    Updated {
+        container: ContainerId,
+        change: Box<LimitsChange>,
+        result: Result<(), PodError>,
+        reply: oneshot::Sender<Result<(), PodError>>,
     },
     /// The containers of a pod that is being stopped have ended, or had their time.
     Silent,

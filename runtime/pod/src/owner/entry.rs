@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::Limits;
 use tokio::sync::oneshot;
 use vm_client::PciAddress;
 
@@ -27,6 +28,8 @@ pub(super) struct Entry {
     /// Kept until the container has settled, if its start failed.
     pub(super) start_error: Option<PodError>,
     pub(super) remove_reply: Option<oneshot::Sender<Result<(), PodError>>>,
+    /// Whether its limits are being changed; one change after the other, for each counts from the limits before it.
+    pub(super) updating: bool,
     /// Whether its root is on the bus, and so others may see it.
     pub(super) ready: bool,
 }
@@ -43,6 +46,7 @@ impl Entry {
             start_reply: None,
             start_error: None,
             remove_reply: None,
+            updating: false,
             ready: false,
         }
     }
@@ -70,6 +74,7 @@ impl Entry {
             start_reply: None,
             start_error: None,
             remove_reply: None,
+            updating: false,
             ready: true,
         }
     }
@@ -81,6 +86,12 @@ impl Entry {
     pub(super) fn set_disk(&mut self, disk: Option<PciAddress>) {
         if self.container.disk != disk {
             Arc::make_mut(&mut self.container).disk = disk;
+        }
+    }
+
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        if self.container.spec.limits != limits {
+            Arc::make_mut(&mut self.container).spec.limits = limits;
         }
     }
 

@@ -116,3 +116,60 @@ fn limits_of_processes_are_checked_and_completed() {
         "there twice",
     );
 }
+
+#[test]
+fn change_says_what_changes_and_no_more() {
+    const MIB: u64 = 1 << 20;
+    let old = Limits {
+        memory_bytes: Some(64 * MIB),
+        memory_and_swap_bytes: Some(64 * MIB),
+        cpu_quota_us: Some(50_000),
+        pids: Some(10),
+        ..Limits::default()
+    };
+    let check = |wanted: LimitsChange, expect: Option<Value>| {
+        let told = change(&old, &wanted).unwrap();
+        let told = told.map(|told| serde_json::to_value(told).unwrap());
+        assert_eq!(told, expect);
+    };
+    let at = |mib: u64| Some(NewLimit::At(mib * MIB));
+    let nothing = LimitsChange::default;
+    check(nothing(), None);
+    let wanted = LimitsChange {
+        memory_bytes: at(32),
+        ..nothing()
+    };
+    check(wanted, Some(json!({"memory": {"limit": 32 * MIB}})));
+    let wanted = LimitsChange {
+        memory_and_swap_bytes: at(80),
+        cpu_shares: Some(7),
+        ..nothing()
+    };
+    let expect = json!({"memory": {"limit": 64 * MIB, "swap": 80 * MIB}, "cpu": {"shares": 7}});
+    check(wanted, Some(expect));
+    let wanted = LimitsChange {
+        memory_bytes: Some(NewLimit::Lifted),
+        cpu_quota_us: Some(NewLimit::Lifted),
+        cpu_period_us: Some(1000),
+        ..nothing()
+    };
+    let expect = json!({"memory": {"limit": -1, "swap": -1}, "cpu": {"quota": -1, "period": 1000}});
+    check(wanted, Some(expect));
+    let wanted = LimitsChange {
+        memory_and_swap_bytes: Some(NewLimit::Lifted),
+        ..nothing()
+    };
+    check(
+        wanted,
+        Some(json!({"memory": {"limit": 64 * MIB, "swap": -1}})),
+    );
+    let less_than_memory = LimitsChange {
+        memory_and_swap_bytes: at(32),
+        ..nothing()
+    };
+    let refused = change(&old, &less_than_memory).unwrap_err();
+    assert!(
+        refused.to_string().contains("memory_swap_limit_in_bytes"),
+        "{refused}"
+    );
+}
