@@ -6,6 +6,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_millis(500);
 const DRAIN: Duration = Duration::from_secs(5);
 const KILL: Duration = Duration::from_secs(10);
+const USAGE: Duration = Duration::from_secs(3);
 
 /// The waits of one server.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub(crate) struct Deadlines {
     pub(crate) drain: Duration,
     /// For the end of an exec that has been killed.
     pub(crate) kill: Duration,
+    /// For what a pod uses, where a list of all pods waits for it.
+    pub(crate) usage: Duration,
 }
 
 impl Deadlines {
@@ -28,6 +31,7 @@ impl Deadlines {
             quiet: QUIET.saturating_mul(scale),
             drain: DRAIN.saturating_mul(scale),
             kill: KILL.saturating_mul(scale),
+            usage: USAGE.saturating_mul(scale),
         }
     }
 }

@@ -32,6 +32,7 @@ mod serve;
 mod settings;
 mod socket;
 mod translate;
+mod usage;
 mod wall_clock;
 mod work;
 

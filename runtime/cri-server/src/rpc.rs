@@ -1,5 +1,6 @@
 //! The calls, one in each file: decode, ask `node` or `pod`, encode. What is decided on the way is decided in `translate`.
 
+pub(crate) mod container_stats;
 pub(crate) mod container_status;
 pub(crate) mod create_container;
 pub(crate) mod exec_sync;
@@ -10,6 +11,7 @@ pub(crate) mod list_containers;
 pub(crate) mod list_images;
 pub(crate) mod list_pod_sandbox;
 pub(crate) mod not_served;
+pub(crate) mod pod_sandbox_stats;
 pub(crate) mod pod_sandbox_status;
 pub(crate) mod pull_image;
 pub(crate) mod remove_container;
@@ -23,5 +25,6 @@ pub(crate) mod status;
 pub(crate) mod stop_container;
 pub(crate) mod stop_pod_sandbox;
 pub(crate) mod stream;
+pub(crate) mod update_container_resources;
 pub(crate) mod update_runtime_config;
 pub(crate) mod version;

@@ -230,9 +230,16 @@ impl RuntimeService for RuntimeDoor {
 
     async fn update_container_resources(
         &self,
-        _request: Request<UpdateContainerResourcesRequest>,
+        request: Request<UpdateContainerResourcesRequest>,
     ) -> Answer<UpdateContainerResourcesResponse> {
-        Err(not_served(not_served::UPDATE))
+        answer(
+            "UpdateContainerResources",
+            rpc::update_container_resources::update_container_resources(
+                &self.0,
+                request.into_inner(),
+            ),
+        )
+        .await
     }
 
     async fn reopen_container_log(
@@ -271,48 +278,80 @@ impl RuntimeService for RuntimeDoor {
 
     async fn container_stats(
         &self,
-        _request: Request<ContainerStatsRequest>,
+        request: Request<ContainerStatsRequest>,
     ) -> Answer<ContainerStatsResponse> {
-        Err(not_served(not_served::STATS))
+        answer(
+            "ContainerStats",
+            rpc::container_stats::container_stats(&self.0, request.into_inner()),
+        )
+        .await
     }
 
     async fn list_container_stats(
         &self,
-        _request: Request<ListContainerStatsRequest>,
+        request: Request<ListContainerStatsRequest>,
     ) -> Answer<ListContainerStatsResponse> {
-        Err(not_served(not_served::STATS))
+        answer("ListContainerStats", async {
+            let filter = request.into_inner().filter;
+            let stats = rpc::container_stats::list_container_stats(&self.0, filter.as_ref());
+            Ok(ListContainerStatsResponse { stats: stats.await })
+        })
+        .await
     }
 
     type StreamContainerStatsStream = Pieces<StreamContainerStatsResponse>;
 
     async fn stream_container_stats(
         &self,
-        _request: Request<StreamContainerStatsRequest>,
+        request: Request<StreamContainerStatsRequest>,
     ) -> Answer<Self::StreamContainerStatsStream> {
-        Err(not_served(not_served::STATS))
+        answer("StreamContainerStats", async {
+            let filter = request.into_inner().filter;
+            let stats = rpc::container_stats::list_container_stats(&self.0, filter.as_ref());
+            Ok(stream::pieces(stats.await, |container_stats| {
+                StreamContainerStatsResponse { container_stats }
+            }))
+        })
+        .await
     }
 
     async fn pod_sandbox_stats(
         &self,
-        _request: Request<PodSandboxStatsRequest>,
+        request: Request<PodSandboxStatsRequest>,
     ) -> Answer<PodSandboxStatsResponse> {
-        Err(not_served(not_served::STATS))
+        answer(
+            "PodSandboxStats",
+            rpc::pod_sandbox_stats::pod_sandbox_stats(&self.0, request.into_inner()),
+        )
+        .await
     }
 
     async fn list_pod_sandbox_stats(
         &self,
-        _request: Request<ListPodSandboxStatsRequest>,
+        request: Request<ListPodSandboxStatsRequest>,
     ) -> Answer<ListPodSandboxStatsResponse> {
-        Err(not_served(not_served::STATS))
+        answer("ListPodSandboxStats", async {
+            let filter = request.into_inner().filter;
+            let stats = rpc::pod_sandbox_stats::list_pod_sandbox_stats(&self.0, filter.as_ref());
+            Ok(ListPodSandboxStatsResponse { stats: stats.await })
+        })
+        .await
     }
 
     type StreamPodSandboxStatsStream = Pieces<StreamPodSandboxStatsResponse>;
 
     async fn stream_pod_sandbox_stats(
         &self,
-        _request: Request<StreamPodSandboxStatsRequest>,
+        request: Request<StreamPodSandboxStatsRequest>,
     ) -> Answer<Self::StreamPodSandboxStatsStream> {
-        Err(not_served(not_served::STATS))
+        answer("StreamPodSandboxStats", async {
+            let filter = request.into_inner().filter;
+            let stats = rpc::pod_sandbox_stats::list_pod_sandbox_stats(&self.0, filter.as_ref());
+            Ok(stream::pieces(stats.await, |pod_sandbox_stats| {
+                StreamPodSandboxStatsResponse { pod_sandbox_stats }
+            }))
+        })
+        .await
     }
 
     async fn update_runtime_config(

@@ -9,14 +9,19 @@ mod resources;
 mod sandbox_check;
 mod sandbox_status;
 mod signal;
+mod stats;
 mod vm_size;
 mod volumes;
 
 pub(crate) use container_plan::{Planned, container_plan, seccomp_file};
 pub(crate) use container_status::{container, container_status};
-pub(crate) use filter::{container_matches, image_matches, sandbox_matches};
+pub(crate) use filter::{
+    container_matches, container_stats_match, image_matches, sandbox_matches, sandbox_stats_match,
+};
 pub(crate) use image::{image, image_names};
 pub(crate) use refusal::Refusal;
+pub(crate) use resources::limits_change;
 pub(crate) use sandbox_check::{check_sandbox, shares_pid_namespace};
 pub(crate) use sandbox_status::{sandbox, sandbox_status};
+pub(crate) use stats::{Taken, container_stats, sandbox_stats, stats_of_containers};
 pub(crate) use vm_size::vm_size;

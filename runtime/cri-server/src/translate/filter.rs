@@ -1,9 +1,12 @@
 //! Which objects a list has: everything that is set in a filter must hold. Main functions: [`sandbox_matches`], [`container_matches`],
-//! [`image_matches`].
+//! [`image_matches`]; for statistics [`sandbox_stats_match`], [`container_stats_match`].
 
 use std::collections::BTreeMap;
 
-use cri::v1::{Container, ContainerFilter, Image, ImageFilter, PodSandbox, PodSandboxFilter};
+use cri::v1::{
+    Container, ContainerFilter, ContainerStatsFilter, Image, ImageFilter, PodSandbox,
+    PodSandboxFilter, PodSandboxStatsFilter,
+};
 
 type Labels = BTreeMap<String, String>;
 
@@ -41,6 +44,30 @@ pub(crate) fn image_matches(
 ) -> bool {
     let wanted = filter.and_then(|filter| filter.image.as_ref());
     wanted.is_none_or(|wanted| wanted.image.is_empty() || named == Some(image.id.as_str()))
+}
+
+/// Whether a list of sandboxes' statistics has this one.
+pub(crate) fn sandbox_stats_match(
+    id: &str,
+    labels: &Labels,
+    filter: Option<&PodSandboxStatsFilter>,
+) -> bool {
+    filter.is_none_or(|filter| {
+        id.starts_with(&filter.id) && has_labels(labels, &filter.label_selector)
+    })
+}
+
+/// Whether a list of containers' statistics has this one, by its id and its sandbox's.
+pub(crate) fn container_stats_match(
+    (id, pod): (&str, &str),
+    labels: &Labels,
+    filter: Option<&ContainerStatsFilter>,
+) -> bool {
+    filter.is_none_or(|filter| {
+        id.starts_with(&filter.id)
+            && pod.starts_with(&filter.pod_sandbox_id)
+            && has_labels(labels, &filter.label_selector)
+    })
 }
 
 fn has_labels(labels: &Labels, selector: &Labels) -> bool {
@@ -126,6 +153,34 @@ mod tests {
         check("c2", "", None, false);
         check("c1", "cd", None, false);
         check("c1", "", Some(ContainerState::ContainerRunning), false);
+    }
+
+    #[test]
+    fn statistics_filters_are_ands() {
+        let own = labels(&[("app", "web"), ("tier", "1")]);
+        let check = |id: &str, pod: &str, selector: &[_], expect: bool| {
+            let filter = ContainerStatsFilter {
+                id: id.to_owned(),
+                pod_sandbox_id: pod.to_owned(),
+                label_selector: labels(selector),
+            };
+            let matches = container_stats_match(("c1", "ab12"), &own, Some(&filter));
+            assert_eq!(matches, expect, "{filter:?}");
+            let filter = PodSandboxStatsFilter {
+                id: pod.to_owned(),
+                label_selector: labels(selector),
+            };
+            let matches = sandbox_stats_match("ab12", &own, Some(&filter));
+            assert_eq!(matches || id == "c2", expect || id == "c2", "{filter:?}");
+        };
+        assert!(container_stats_match(("c1", "ab12"), &own, None));
+        assert!(sandbox_stats_match("ab12", &own, None));
+        check("", "", &[], true);
+        check("c1", "ab12", &[("app", "web")], true);
+        check("c2", "", &[], false);
+        check("", "cd", &[], false);
+        check("", "", &[("app", "db")], false);
+        check("", "", &[("other", "")], false);
     }
 
     #[test]

@@ -167,6 +167,25 @@ async fn questions_about_what_is_not_there_are_not_found() {
         Code::NotFound,
         NOBODY,
     );
+    let update = UpdateContainerResourcesRequest {
+        container_id: id(),
+        ..UpdateContainerResourcesRequest::default()
+    };
+    check(
+        runtime.update_container_resources(update).await,
+        Code::NotFound,
+        NOBODY,
+    );
+    let stats = ContainerStatsRequest { container_id: id() };
+    check(runtime.container_stats(stats).await, Code::NotFound, NOBODY);
+    let stats = PodSandboxStatsRequest {
+        pod_sandbox_id: id(),
+    };
+    check(
+        runtime.pod_sandbox_stats(stats).await,
+        Code::NotFound,
+        NOBODY,
+    );
     let create = CreateContainerRequest {
         pod_sandbox_id: id(),
         ..CreateContainerRequest::default()
@@ -212,16 +231,9 @@ async fn calls_that_are_not_served_say_why() {
         exec: ExecRequest::default(), "streaming server";
         attach: AttachRequest::default(), "streaming server";
         port_forward: PortForwardRequest::default(), "streaming server";
-        container_stats: ContainerStatsRequest::default(), "statistics";
-        list_container_stats: ListContainerStatsRequest::default(), "statistics";
-        stream_container_stats: StreamContainerStatsRequest::default(), "statistics";
-        pod_sandbox_stats: PodSandboxStatsRequest::default(), "statistics";
-        list_pod_sandbox_stats: ListPodSandboxStatsRequest::default(), "statistics";
-        stream_pod_sandbox_stats: StreamPodSandboxStatsRequest::default(), "statistics";
         list_metric_descriptors: ListMetricDescriptorsRequest::default(), "metrics";
         list_pod_sandbox_metrics: ListPodSandboxMetricsRequest::default(), "metrics";
         stream_pod_sandbox_metrics: StreamPodSandboxMetricsRequest::default(), "metrics";
-        update_container_resources: UpdateContainerResourcesRequest::default(), "limits";
         update_pod_sandbox_resources: UpdatePodSandboxResourcesRequest::default(), "processors";
         checkpoint_container: CheckpointContainerRequest::default(), "checkpoint";
     }

@@ -317,3 +317,55 @@ async fn damaged_note_does_not_hinder_the_others() {
     let mut daemon = bench.serve().await;
     assert_eq!(sandboxes(&mut daemon, None).await, [WEB]);
 }
+
+#[tokio::test]
+async fn limits_of_what_does_not_run_can_not_be_changed() {
+    let mut daemon = recorded().serve().await;
+    let update = |cpu_shares| UpdateContainerResourcesRequest {
+        container_id: MAIN.to_owned(),
+        linux: Some(LinuxContainerResources {
+            cpu_shares,
+            ..LinuxContainerResources::default()
+        }),
+        ..UpdateContainerResourcesRequest::default()
+    };
+    let ended = daemon.runtime.update_container_resources(update(512)).await;
+    check(ended, Code::FailedPrecondition, "it does not run");
+    let negative = daemon.runtime.update_container_resources(update(-1)).await;
+    check(negative, Code::InvalidArgument, "cpu_shares can't be -1");
+    let windows = UpdateContainerResourcesRequest {
+        container_id: MAIN.to_owned(),
+        windows: Some(WindowsContainerResources::default()),
+        ..UpdateContainerResourcesRequest::default()
+    };
+    let windows = daemon.runtime.update_container_resources(windows).await;
+    check(windows, Code::InvalidArgument, "Windows");
+}
+
+#[tokio::test]
+async fn what_does_not_run_uses_nothing_and_is_in_no_list() {
+    let mut daemon = recorded().serve().await;
+    let runtime = &mut daemon.runtime;
+    let stats = ContainerStatsRequest {
+        container_id: MAIN.to_owned(),
+    };
+    let stats = runtime.container_stats(stats).await;
+    check(stats, Code::FailedPrecondition, WEB);
+    let stats = PodSandboxStatsRequest {
+        pod_sandbox_id: WEB.to_owned(),
+    };
+    let stats = runtime.pod_sandbox_stats(stats).await;
+    check(stats, Code::FailedPrecondition, WEB);
+    let request = ListContainerStatsRequest::default();
+    let listed = runtime.list_container_stats(request).await.unwrap();
+    assert_eq!(listed.into_inner().stats, []);
+    let request = ListPodSandboxStatsRequest::default();
+    let listed = runtime.list_pod_sandbox_stats(request).await.unwrap();
+    assert_eq!(listed.into_inner().stats, []);
+    let request = StreamContainerStatsRequest::default();
+    let streamed = runtime.stream_container_stats(request).await.unwrap();
+    assert_eq!(streamed.into_inner().message().await.unwrap(), None);
+    let request = StreamPodSandboxStatsRequest::default();
+    let streamed = runtime.stream_pod_sandbox_stats(request).await.unwrap();
+    assert_eq!(streamed.into_inner().message().await.unwrap(), None);
+}
