@@ -1,6 +1,6 @@
 //! What pods use, asked of their guests at the same time. Main function: [`of_pods`]. Used by the calls for statistics and metrics.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use pod::{PodPhase, PodUsage};
 use tokio::{task::JoinSet, time::timeout};
@@ -17,34 +17,37 @@ pub(crate) struct Answered {
     pub(crate) at_ns: i64,
 }
 
+/// Asks one pod; says why there is no answer, unless it was stopped meanwhile.
+async fn of_pod(known: Arc<Known>, patience: Duration) -> Option<Answered> {
+    let answer = timeout(patience, known.pod.usage()).await;
+    let at_ns = wall_clock::now_ns();
+    let pod = known.pod.id();
+    match answer {
+        Ok(Ok(usage)) => Some(Answered {
+            known,
+            usage,
+            at_ns,
+        }),
+        Ok(Err(_)) if known.pod.status().phase != PodPhase::Running => None,
+        Ok(Err(error)) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(%pod, error, "a list has no figures of a pod");
+            None
+        }
+        Err(_elapsed) => {
+            tracing::warn!(%pod, ?patience, "a list has no figures of a pod: its guest did not answer in time");
+            None
+        }
+    }
+}
+
 /// Asks those that run. One that does not answer in time is left out of a list, never an error of it.
 pub(crate) async fn of_pods(node: &Node, pods: Vec<Arc<Known>>) -> Vec<Answered> {
     let patience = node.deadlines.usage;
     let mut asked = JoinSet::new();
     let running = |known: &Arc<Known>| known.pod.status().phase == PodPhase::Running;
     for known in pods.into_iter().filter(running) {
-        let ask = async move {
-            let answer = timeout(patience, known.pod.usage()).await;
-            let at_ns = wall_clock::now_ns();
-            match answer {
-                Ok(Ok(usage)) => Some(Answered {
-                    known,
-                    usage,
-                    at_ns,
-                }),
-                Ok(Err(error)) => {
-                    // It may have been stopped meanwhile.
-                    if known.pod.status().phase == PodPhase::Running {
-                        tracing::warn!(pod = %known.pod.id(), error = &error as &dyn std::error::Error, "a list has no figures of a pod");
-                    }
-                    None
-                }
-                Err(_elapsed) => {
-                    tracing::warn!(pod = %known.pod.id(), ?patience, "a list has no figures of a pod: its guest did not answer in time");
-                    None
-                }
-            }
-        };
+        let ask = of_pod(known, patience);
         asked.spawn(ask.in_current_span());
     }
     let answers = asked.join_all().await;

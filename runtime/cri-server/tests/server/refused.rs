@@ -167,25 +167,6 @@ async fn questions_about_what_is_not_there_are_not_found() {
         Code::NotFound,
         NOBODY,
     );
-    let update = UpdateContainerResourcesRequest {
-        container_id: id(),
-        ..UpdateContainerResourcesRequest::default()
-    };
-    check(
-        runtime.update_container_resources(update).await,
-        Code::NotFound,
-        NOBODY,
-    );
-    let stats = ContainerStatsRequest { container_id: id() };
-    check(runtime.container_stats(stats).await, Code::NotFound, NOBODY);
-    let stats = PodSandboxStatsRequest {
-        pod_sandbox_id: id(),
-    };
-    check(
-        runtime.pod_sandbox_stats(stats).await,
-        Code::NotFound,
-        NOBODY,
-    );
     let create = CreateContainerRequest {
         pod_sandbox_id: id(),
         ..CreateContainerRequest::default()
@@ -214,6 +195,33 @@ async fn questions_about_what_is_not_there_are_not_found() {
         runtime.exec_sync(exec(&["true"], -1)).await,
         Code::InvalidArgument,
         "below zero",
+    );
+}
+
+#[tokio::test]
+async fn limits_and_figures_of_what_is_not_there_are_not_found() {
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
+    let runtime = &mut daemon.runtime;
+    let id = || NOBODY.to_owned();
+    let update = UpdateContainerResourcesRequest {
+        container_id: id(),
+        ..UpdateContainerResourcesRequest::default()
+    };
+    check(
+        runtime.update_container_resources(update).await,
+        Code::NotFound,
+        NOBODY,
+    );
+    let stats = ContainerStatsRequest { container_id: id() };
+    check(runtime.container_stats(stats).await, Code::NotFound, NOBODY);
+    let stats = PodSandboxStatsRequest {
+        pod_sandbox_id: id(),
+    };
+    check(
+        runtime.pod_sandbox_stats(stats).await,
+        Code::NotFound,
+        NOBODY,
     );
 }
 
