@@ -17,6 +17,7 @@ mod check;
 mod cri_container;
 mod cri_events;
 mod cri_exec;
+mod cri_limits;
 mod cri_log;
 mod cri_network;
 mod cri_restart;
@@ -64,6 +65,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_network", cri_network::TESTS),
     ("cri_stop", cri_stop::TESTS),
     ("cri_exec", cri_exec::TESTS),
+    ("cri_limits", cri_limits::TESTS),
     ("cri_events", cri_events::TESTS),
     ("cri_restart", cri_restart::TESTS),
 ];
