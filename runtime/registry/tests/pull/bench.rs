@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::archive::{self, Packed, file, folder, gzip, plain, tar, zstandard};
+use crate::archive::{self, Packed, gzip, plain, zstandard};
 use crate::server::{Reply, Request};
+use harness::tar_items::{file, folder, tar};
 
 /// Longest wait for what must come soon; a loaded machine is slow.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

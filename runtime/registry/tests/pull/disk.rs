@@ -6,9 +6,10 @@ use images::Store;
 use registry::{Kind, Puller};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::archive::{file, plain, tar};
+use crate::archive::plain;
 use crate::bench::{Bench, Content, NAME, hosts, patience, pull, refused};
 use crate::server::Server;
+use harness::tar_items::{file, tar};
 
 /// A small file system that goes when it is dropped.
 struct Small(PathBuf);

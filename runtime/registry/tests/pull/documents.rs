@@ -4,9 +4,10 @@ use registry::{AuthConfig, Kind, LayerState, Progress, Stage};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::archive::{self, file, gzip, plain, sha256, tar};
+use crate::archive::{self, gzip, plain, sha256};
 use crate::bench::{Bench, Content, INDEX, MANIFEST, NAME, hosts, pull, refused};
 use crate::server::{Reply, Server};
+use harness::tar_items::{file, tar};
 
 #[tokio::test]
 async fn tag_gives_our_platform_with_tag_and_digest_of_the_index() {

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use harness::tar_items::{file, tar};
+
 use super::{Bench, base, text};
-use crate::archive::{self, Packed, file, gzip, plain, tar, zstandard};
+use crate::archive::{self, Packed, gzip, plain, zstandard};
 use crate::source::documents::{Document, ImagePlan};
 use crate::{Digest, Image, Intake, Reference, StoreError};
 
