@@ -175,7 +175,6 @@ fn psi(pressure: Option<Pressure>) -> Option<PsiStats> {
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the messages' fields are so")]
 fn number(value: u64) -> Option<UInt64Value> {
     Some(UInt64Value { value })
 }
