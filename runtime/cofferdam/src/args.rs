@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// plus the signal's number, as in a shell; 125 means that Cofferdam failed, 126 that the command can't be executed, 127
     /// that it does not exist.
     Run(Box<RunArguments>),
-    /// Serve kubelet: the daemon of a Kubernetes node
+    // Without a text here, the help is that of the arguments, the long part too.
     Serve(ServeArguments),
     /// Pull, import, list and remove images
     #[command(subcommand)]
@@ -133,7 +133,7 @@ pub(crate) enum LogFormat {
 /// Pull, import, list and remove images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// Pull an image from its registry, or from a mirror of it
+    // Without a text here, the help is that of the arguments, the long part too.
     Pull(PullArguments),
     /// Import an OCI layout folder, an OCI archive or a docker-archive (`docker save`)
     Import(ImportArguments),

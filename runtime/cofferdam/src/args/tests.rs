@@ -36,7 +36,10 @@ fn help_of_a_command_has_its_long_text() {
         assert!(help.contains(expect), "{help}");
     };
     check(&["cofferdam", "run", "--help"], "125 means");
+    check(&["cofferdam", "serve", "--help"], "until SIGTERM");
     check(&["cofferdam", "image", "pull", "--help"], "Docker Hub");
+    check(&["cofferdam", "image", "--help"], "Pull an image");
+    check(&["cofferdam", "--help"], "Serve kubelet");
 }
 
 #[test]
