@@ -1,4 +1,4 @@
-//! What the pod uses: each container by its cgroup and its writable layer, the guest by /proc. Main functions: [`container`], [`pod`].
+//! What the pod uses: each container by its cgroup and its writable layer, the guest by /proc. Main functions: [`container()`], [`pod()`].
 //! Block.
 
 use std::fs;

@@ -156,7 +156,7 @@ pub(crate) enum ImageCommand {
   cofferdam image pull registry.example/app@sha256:9a3f...      # by digest; the image then has no tag
   cofferdam image pull --username me --password-stdin registry.example/app < password")]
 pub(crate) struct PullArguments {
-    /// NAME[:TAG][@DIGEST]
+    /// The image's name; :TAG says which (latest if not said), @DIGEST exactly which
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 
