@@ -62,6 +62,9 @@ const WALKER: &str = "list-tree";
 /// Where a container has something else mounted (`runtime/pod/src/oci.rs`).
 const MOUNTS: [&str; 3] = ["dev", "proc", "sys"];
 
+/// The one file of the pod's that `run` gives its container (`agent/agentd/src/pod_files.rs`).
+const POD_FILE: (&str, &str) = ("etc", "etc/hostname");
+
 /// Compares; what is to be `shown` keeps two empty lists from being equal.
 fn compare(case: &Case, sample: Sample, shown: &[&str]) -> Result<()> {
     if let Some(missing) = unpacked::missing() {
@@ -89,7 +92,7 @@ fn compare(case: &Case, sample: Sample, shown: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What a container needs beside the sample: the walker, and folders to mount on, for else they would be made.
+/// What a container needs beside the sample: the walker, and what is mounted on, for else it would be made.
 fn lowest(case: &Case) -> Result<Vec<u8>> {
     let path = case.dist().join(WALKER);
     let program = fs::read(&path).with_context(|| format!("read {path:?}: run make dist"))?;
@@ -99,13 +102,15 @@ fn lowest(case: &Case) -> Result<Vec<u8>> {
     };
     let mut items = vec![folder("."), program];
     items.extend(MOUNTS.map(folder));
+    items.extend([folder(POD_FILE.0), file(POD_FILE.1, "")]);
     Ok(tar(&items))
 }
 
 /// The words after the walker's name: the same on both sides.
 fn walk_of(root: &str) -> Vec<&str> {
     let mut words = vec!["--without-trusted"];
-    words.extend(MOUNTS.iter().flat_map(|name| ["--leave-out", name]));
+    let all = MOUNTS.iter().chain([&POD_FILE.1]);
+    words.extend(all.flat_map(|name| ["--leave-out", name]));
     words.push(root);
     words
 }
