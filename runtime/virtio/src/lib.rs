@@ -14,6 +14,7 @@ pub mod net;
 pub mod vsock;
 
 mod limits;
+mod poll;
 
 #[cfg(test)]
 mod test_driver;

@@ -1,28 +1,16 @@
 //! What a network device waits for, behind one epoll descriptor. Main types: [`Poll`] and [`Source`]; [`Waits`] is what a direction of
-//! a pair waits for. Above: `serve` and `kernel`. Below: epoll(7).
+//! a pair waits for. Above: `serve` and `kernel`. Below: the crate's `poll`.
 //!
 //! Everything is edge-triggered, as in the socket device: doorbells need not be read, and what is ready while nobody can use it does
 //! not wake again. A tap that the guest has no buffers for is not even watched: each frame that comes would be an edge.
 
-use std::{
-    io,
-    mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+use crate::{
+    limits::NIC_EVENTS_PER_RUN,
+    poll::{self, Token},
 };
 
-use rustix::event::{
-    Timespec,
-    epoll::{self, CreateFlags, Event, EventData, EventFlags},
-};
-
-use crate::limits::NIC_EVENTS_PER_RUN;
-
-/// An epoll instance.
-#[derive(Debug)]
-pub(super) struct Poll {
-    epoll: OwnedFd,
-    news: Vec<(Source, EventFlags)>,
-}
+/// The device's epoll instance.
+pub(super) type Poll = poll::Poll<Source, NIC_EVENTS_PER_RUN>;
 
 /// Who is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +43,9 @@ pub(super) enum Waits {
 impl Source {
     /// Kind in the lowest bits, pair above.
     const KINDS: u64 = 8;
+}
 
+impl Token for Source {
     fn token(self) -> u64 {
         let (kind, pair) = match self {
             Self::Receive(pair) => (0, pair),
@@ -79,76 +69,5 @@ impl Source {
             4 => Self::Control,
             _ => Self::Again,
         }
-    }
-}
-
-impl Poll {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
-            news: Vec::with_capacity(NIC_EVENTS_PER_RUN),
-        })
-    }
-
-    /// Adds a source that is only ever read.
-    pub(super) fn watch(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
-        self.add(fd, source, EventFlags::IN)
-    }
-
-    pub(super) fn add(
-        &self,
-        fd: impl AsFd,
-        source: Source,
-        interest: EventFlags,
-    ) -> io::Result<()> {
-        let data = EventData::new_u64(source.token());
-        Ok(epoll::add(
-            &self.epoll,
-            fd,
-            data,
-            interest | EventFlags::ET,
-        )?)
-    }
-
-    /// Watches for something else from now on. What is ready already is told.
-    pub(super) fn change(
-        &self,
-        fd: impl AsFd,
-        source: Source,
-        interest: EventFlags,
-    ) -> io::Result<()> {
-        let data = EventData::new_u64(source.token());
-        Ok(epoll::modify(
-            &self.epoll,
-            fd,
-            data,
-            interest | EventFlags::ET,
-        )?)
-    }
-
-    /// Takes the news that there are, without waiting. More than one call's worth stays for the next run: the descriptor is
-    /// readable then.
-    pub(super) fn news(&mut self) -> io::Result<()> {
-        self.news.clear();
-        let now = Timespec::default();
-        let mut events = [const { MaybeUninit::<Event>::uninit() }; NIC_EVENTS_PER_RUN];
-        // Does not wait, so no signal interrupts it.
-        let (events, _unused) = epoll::wait(&self.epoll, &mut events, Some(&now))?;
-        for event in events {
-            let source = Source::from_token(event.data.u64());
-            self.news.push((source, event.flags));
-        }
-        Ok(())
-    }
-
-    /// One of the news by its number.
-    pub(super) fn get(&self, number: usize) -> Option<(Source, EventFlags)> {
-        self.news.get(number).copied()
-    }
-}
-
-impl AsFd for Poll {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
     }
 }

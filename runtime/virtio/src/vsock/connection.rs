@@ -159,7 +159,7 @@ impl Connection {
     }
 
     pub(super) fn interest(&self) -> EventFlags {
-        let always = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        let always = EventFlags::IN | EventFlags::RDHUP;
         match self.client.waits_for_room {
             true => always | EventFlags::OUT,
             false => always,

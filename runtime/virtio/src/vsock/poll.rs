@@ -1,21 +1,17 @@
 //! What the socket device waits for, behind one epoll descriptor. Main types: [`Poll`], [`Source`] and [`Timer`]. Above:
-//! `backend` and `muxer`. Below: epoll(7), timerfd_create(2).
+//! `backend` and `muxer`. Below: the crate's `poll`, timerfd_create(2).
 //!
 //! Everything is registered edge-triggered: an event is told once and noted by whoever handles it. So doorbells need not be
 //! read, a socket that is ready while the guest is not costs nothing, and a hang-up can't spin.
 
 use std::{
     io,
-    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
 
 use rustix::{
-    event::{
-        EventfdFlags,
-        epoll::{self, CreateFlags, Event, EventData, EventFlags},
-    },
+    event::EventfdFlags,
     time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
@@ -23,13 +19,10 @@ use rustix::{
 };
 
 use super::limits;
+use crate::poll::{self, Token};
 
-/// An epoll instance.
-#[derive(Debug)]
-pub(super) struct Poll {
-    epoll: OwnedFd,
-    news: Vec<(Source, EventFlags)>,
-}
+/// The device's epoll instance.
+pub(super) type Poll = poll::Poll<Source, { limits::EVENTS_PER_RUN }>;
 
 /// Who is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +48,9 @@ pub(super) struct Timer {
 
 impl Source {
     const BESIDES_PORTS: u64 = 1 << 32;
+}
 
+impl Token for Source {
     fn token(self) -> u64 {
         match self {
             Self::Connection(port) => u64::from(port),
@@ -74,66 +69,6 @@ impl Source {
             Err(_wide) if token == Self::TransportReset.token() => Self::TransportReset,
             Err(_wide) => Self::Work,
         }
-    }
-}
-
-impl Poll {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
-            news: Vec::with_capacity(limits::EVENTS_PER_RUN),
-        })
-    }
-
-    /// Adds a source that is only ever read.
-    pub(super) fn watch(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
-        self.add(fd, source, EventFlags::IN | EventFlags::ET)
-    }
-
-    pub(super) fn add(
-        &self,
-        fd: impl AsFd,
-        source: Source,
-        interest: EventFlags,
-    ) -> io::Result<()> {
-        let data = EventData::new_u64(source.token());
-        Ok(epoll::add(&self.epoll, fd, data, interest)?)
-    }
-
-    pub(super) fn change(
-        &self,
-        fd: impl AsFd,
-        source: Source,
-        interest: EventFlags,
-    ) -> io::Result<()> {
-        let data = EventData::new_u64(source.token());
-        Ok(epoll::modify(&self.epoll, fd, data, interest)?)
-    }
-
-    /// Takes the news that there are, without waiting. More than one call's worth stays for the next run: the descriptor is
-    /// readable then.
-    pub(super) fn news(&mut self) -> io::Result<()> {
-        self.news.clear();
-        let now = Timespec::default();
-        let mut events = [const { MaybeUninit::<Event>::uninit() }; limits::EVENTS_PER_RUN];
-        // Does not wait, so no signal interrupts it.
-        let (events, _unused) = epoll::wait(&self.epoll, &mut events, Some(&now))?;
-        for event in events {
-            let source = Source::from_token(event.data.u64());
-            self.news.push((source, event.flags));
-        }
-        Ok(())
-    }
-
-    /// One of the news by its number.
-    pub(super) fn get(&self, number: usize) -> Option<(Source, EventFlags)> {
-        self.news.get(number).copied()
-    }
-}
-
-impl AsFd for Poll {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
     }
 }
 
