@@ -33,7 +33,6 @@ use crate::{
     state::pod::{self as state, Deed, Fact, Phase},
     status::{PodPhase, PodStatus},
     teardown::Held,
-    wall_clock,
 };
 pub(crate) use command::Command;
 use command::{ExitSender, Reply};
@@ -185,6 +184,9 @@ impl Owner {
                 None => std::future::pending().await,
             }
         };
+        // A closed inbox is always ready: whoever is being stopped has heard of it, and would hear nothing else.
+        let stopping = matches!(self.phase, Phase::Silencing | Phase::TearingDown);
+        let deaf = stopping && inbox.is_closed() && inbox.is_empty();
         let deeds = &mut self.deeds;
         let done = async {
             match deeds.join_next().await {
@@ -197,7 +199,7 @@ impl Owner {
             biased;
             event = event => Wake::Event(event),
             outcome = done => Wake::Done(outcome),
-            command = inbox.recv() => Wake::Command(command),
+            command = inbox.recv(), if !deaf => Wake::Command(command),
             ending = ended => Wake::Ended(ending),
         }
     }
@@ -212,10 +214,7 @@ impl Owner {
                 self.agent_gone(&error).await;
             }
             Wake::Done(outcome) => self.done(outcome).await,
-            Wake::Ended(ending) => {
-                let cause = format!("its VM ended: {}: {}", ending.reason, ending.text);
-                self.guest_ended(&cause, Some(&ending)).await;
-            }
+            Wake::Ended(ending) => self.vm_ended(&ending).await,
         }
     }
 
@@ -341,15 +340,17 @@ impl Owner {
             return;
         };
         match tokio::time::timeout(self.deadlines.stop, monitor.ended()).await {
-            Ok(ending) => {
-                let cause = format!("its VM ended: {}: {}", ending.reason, ending.text);
-                self.guest_ended(&cause, Some(&ending)).await;
-            }
+            Ok(ending) => self.vm_ended(&ending).await,
             Err(_still_there) => {
                 let cause = format!("its agent is lost: {error}");
                 self.guest_ended(&cause, None).await;
             }
         }
+    }
+
+    async fn vm_ended(&mut self, ending: &Ending) {
+        let cause = format!("its VM ended: {}: {}", ending.reason, ending.text);
+        self.guest_ended(&cause, Some(ending)).await;
     }
 
     async fn guest_ended(&mut self, cause: &str, ending: Option<&Ending>) {
@@ -451,11 +452,6 @@ fn status_of(end: ProcessEnd, out_of_memory: bool) -> ExitStatus {
         };
     }
     status
-}
-
-/// Now, as a time of an event that this host knows of.
-fn now_ns() -> i64 {
-    wall_clock::now_ns()
 }
 
 #[cfg(test)]

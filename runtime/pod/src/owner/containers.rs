@@ -5,7 +5,7 @@ use container_log::LogFile;
 use model::{ContainerId, ExitStatus};
 use vm_client::PciAddress;
 
-use super::{Owner, Reply, deeds, deeds::Outcome, entry::Entry, now_ns};
+use super::{Owner, Reply, deeds, deeds::Outcome, entry::Entry};
 use crate::{
     container::{Container, ContainerPhase},
     error::PodError,
@@ -17,6 +17,7 @@ use crate::{
         container::{Deed, End, Fact, Stage, next},
         pod::{Fact as PodFact, Phase},
     },
+    wall_clock,
 };
 
 /// What a container's start came to.
@@ -56,7 +57,7 @@ impl Owner {
             id: id.clone(),
             note,
             spec,
-            created_at_ns: now_ns(),
+            created_at_ns: wall_clock::now_ns(),
             phase: ContainerPhase::Created,
             log: match &output {
                 OutputTo::Caller => None,
@@ -268,7 +269,7 @@ impl Owner {
         id: &ContainerId,
         result: Result<StartedContainer, PodError>,
     ) {
-        let at_ns = now_ns();
+        let at_ns = wall_clock::now_ns();
         match result {
             Ok(started) => {
                 let streams = self.follow(id, started);
@@ -281,7 +282,7 @@ impl Owner {
                 }
             }
             Err(error) => {
-                let message = chain(&error);
+                let message = model::chain(&error);
                 if let Some(entry) = self.entries.get_mut(id) {
                     entry.start_error = Some(error);
                 }
@@ -393,7 +394,7 @@ impl Owner {
                 entry.set_disk(None);
             }
             let fact = Fact::Lost {
-                at_ns: now_ns(),
+                at_ns: wall_clock::now_ns(),
                 message: message.to_owned(),
             };
             self.tell(&id, fact).await;
@@ -435,16 +436,4 @@ pub(crate) fn first_process(container: &ContainerId) -> ProcessRef {
         container_id: container.to_string(),
         exec_id: String::new(),
     }
-}
-
-/// An error with its causes, for a record.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
