@@ -14,7 +14,7 @@ pub(crate) fn pod(error: &PodError) -> Status {
         PodError::Agent { .. } if error.fault() == Fault::NotFound => Code::FailedPrecondition,
         _ => code(error.fault()),
     };
-    Status::new(code, chain(error))
+    Status::new(code, model::chain(error))
 }
 
 /// What `images` said.
@@ -27,7 +27,7 @@ pub(crate) fn store(error: &StoreError) -> Status {
         StoreError::Busy { .. } => Code::Aborted,
         _ => Code::Internal,
     };
-    Status::new(code, chain(error))
+    Status::new(code, model::chain(error))
 }
 
 /// What kubelet looks for at the start of a message, to give the pod a reason of its own (k8s.io/cri-api, pkg/errors).
@@ -35,7 +35,7 @@ const REGISTRY_UNAVAILABLE: &str = "RegistryUnavailable";
 
 /// What `registry` said. Codes as containerd has them.
 pub(crate) fn pull(error: &PullError) -> Status {
-    let why = chain(error);
+    let why = model::chain(error);
     match error.kind() {
         Kind::Unavailable => Status::unknown(format!("{REGISTRY_UNAVAILABLE}: {why}")),
         Kind::NotFound => Status::not_found(why),
@@ -56,12 +56,6 @@ fn code(fault: Fault) -> Code {
         Fault::DeadlineExceeded => Code::DeadlineExceeded,
         Fault::HostUnfit | Fault::GuestLost | Fault::Internal => Code::Internal,
     }
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

@@ -12,10 +12,7 @@ use network::PodRequest;
 use pod::{Nic, NicQueue};
 use tonic::Status;
 
-use crate::{
-    failure,
-    settings::{NetworkSettings, Settings},
-};
+use crate::settings::{NetworkSettings, Settings};
 
 /// The node's network.
 #[derive(Debug)]
@@ -110,7 +107,7 @@ impl Network {
             Err(error) => Condition {
                 ready: false,
                 reason: "NetworkPluginNotReady",
-                message: failure::chain(&error),
+                message: model::chain(&error),
             },
         }
     }
@@ -146,7 +143,7 @@ fn nic(tap: network::Tap) -> Nic {
 }
 
 fn failed(error: &network::NetworkError) -> Status {
-    let message = failure::chain(error);
+    let message = model::chain(error);
     match error.fault() {
         model::Fault::Invalid => Status::invalid_argument(message),
         model::Fault::HostUnfit | model::Fault::Refused => Status::failed_precondition(message),

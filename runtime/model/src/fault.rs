@@ -1,5 +1,5 @@
 //! What kind of thing went wrong: the only part of an error that callers branch on. Main type: [`Fault`]. The text of an error
-//! is for people.
+//! is for people; [`chain`] gives all of it.
 
 use serde::Serialize;
 
@@ -21,4 +21,11 @@ pub enum Fault {
     DeadlineExceeded,
     /// None of the above: a bug, or a host that is broken.
     Internal,
+}
+
+/// An error's text with those of its causes, for where an error can't go on as a value: a record, a message to a client.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

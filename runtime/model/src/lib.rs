@@ -16,7 +16,7 @@ pub use container::{
     ContainerSpec, IdRange, NamespaceOf, Namespaces, Terminal, UserNamespace, WindowSize,
 };
 pub use exit::ExitStatus;
-pub use fault::Fault;
+pub use fault::{Fault, chain};
 pub use id::{BadId, ContainerId, PodId};
 pub use limits::{HugePageLimit, Limits, LimitsChange, NewLimit, Rlimit};
 pub use network::{

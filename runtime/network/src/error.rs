@@ -68,7 +68,7 @@ pub enum NetworkError {
         limit: Duration,
     },
     /// A set-up failed, and so did undoing it. The record stays; a later teardown goes on.
-    #[error("undo the half-made network of pod {pod}, after: {}", chain(cause.as_ref()))]
+    #[error("undo the half-made network of pod {pod}, after: {}", model::chain(cause.as_ref()))]
     Undo {
         /// The pod.
         pod: PodId,
@@ -81,13 +81,6 @@ pub enum NetworkError {
     /// The task of the operation is gone.
     #[error("the runtime ended in the middle of an operation on the pod's network")]
     Lost,
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }
 
 impl NetworkError {

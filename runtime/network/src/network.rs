@@ -102,7 +102,7 @@ impl Network {
 /// Undoes the network of a pod whose caller has gone away.
 async fn forsake(operations: &Operations, pod: &PodId) {
     if let Err(error) = operations.teardown(pod).await {
-        let error = crate::error::chain(&error);
+        let error = model::chain(&error);
         tracing::error!(%pod, error, "the network of a pod that nobody waits for stays");
     }
 }

@@ -85,7 +85,7 @@ async fn create(
     tracing::Span::current().record("container", id.as_str());
     let note = created
         .to_note()
-        .map_err(|error| Status::internal(failure::chain(&error)))?;
+        .map_err(|error| Status::internal(model::chain(&error)))?;
     let root = root(rootfs, planned.writable_bytes)
         .map_err(|error| Status::internal(format!("share the image's files: {error}")))?;
     let plan = ContainerPlan {

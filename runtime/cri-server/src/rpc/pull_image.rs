@@ -18,7 +18,7 @@ pub(crate) async fn pull_image(
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Status::invalid_argument("there is no image to pull"))?;
     let name: Reference = name.parse().map_err(|error| {
-        let why = failure::chain(&error);
+        let why = model::chain(&error);
         Status::invalid_argument(format!("{name:?} is no name of an image: {why}"))
     })?;
     let auth = request.auth.map(credentials).unwrap_or_default();

@@ -127,7 +127,7 @@ async fn identity(
     };
     let note = sandbox
         .to_note()
-        .map_err(|error| Status::internal(failure::chain(&error)))?;
+        .map_err(|error| Status::internal(model::chain(&error)))?;
     let linux = sandbox.config.linux.as_ref();
     let identity = Identity {
         note,

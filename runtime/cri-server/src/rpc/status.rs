@@ -8,7 +8,7 @@ use cri::v1::{
 };
 use tonic::Status;
 
-use crate::{failure, node::Node, settings::Settings, work};
+use crate::{node::Node, settings::Settings, work};
 
 const KVM: &str = "/dev/kvm";
 
@@ -18,7 +18,7 @@ pub(crate) async fn status(node: &Node, request: StatusRequest) -> Result<Status
     let network = node.network.condition().await;
     let info = if request.verbose {
         let config = serde_json::to_string(&node.settings)
-            .map_err(|error| Status::internal(failure::chain(&error)))?;
+            .map_err(|error| Status::internal(model::chain(&error)))?;
         BTreeMap::from([("config".to_owned(), config)])
     } else {
         BTreeMap::new()

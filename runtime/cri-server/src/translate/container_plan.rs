@@ -16,7 +16,7 @@ use pod::SpecificationError;
 
 pub(crate) use self::security::seccomp_file;
 use super::{refusal::Refusal, resources, sandbox_check::shares_pid_namespace, signal};
-use crate::{failure, settings::ContainerDefaults};
+use crate::settings::ContainerDefaults;
 
 const MIB: u64 = 1 << 20;
 
@@ -83,7 +83,7 @@ pub(crate) fn container_plan(
 
 /// A device may be right, and in no guest; all else that `pod` says is wrong.
 fn unserved(error: &SpecificationError) -> Refusal {
-    let text = failure::chain(error);
+    let text = model::chain(error);
     match error {
         SpecificationError::Device { .. } => Refusal::Unimplemented(text),
         _ => Refusal::Invalid(text),

@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use model::chain;
 use thiserror::Error;
 
 use super::{
     ConfList,
     conf_list::{ConfListError, Form},
 };
-use crate::error::chain;
 
 /// Longest file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;

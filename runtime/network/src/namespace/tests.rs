@@ -20,7 +20,7 @@ impl Folder {
             Ok(namespaces) => Some(Self { root, namespaces }),
             Err(error) => {
                 let root = rustix::process::geteuid().is_root();
-                assert!(!root, "{}", crate::error::chain(&error));
+                assert!(!root, "{}", model::chain(&error));
                 eprintln!("SKIPPED {test}: this user is not root");
                 None
             }

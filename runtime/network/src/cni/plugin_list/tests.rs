@@ -11,7 +11,7 @@ use model::Fault;
 use serde_json::json;
 
 use super::*;
-use crate::{NetworkError, cni::conf_list::Form, error};
+use crate::{NetworkError, cni::conf_list::Form};
 
 const RESULT: &str = r#"{"cniVersion": "1.1.0", "ips": [{"address": "10.0.0.5/24"}]}"#;
 
@@ -89,7 +89,7 @@ fn attached<'a>(
 
 fn whole(source: CniError) -> String {
     let attempt = "try";
-    error::chain(&NetworkError::Cni { attempt, source })
+    model::chain(&NetworkError::Cni { attempt, source })
 }
 
 #[tokio::test]
