@@ -12,6 +12,7 @@ use crate::deadlines::{self, Patience};
 use crate::running::Running;
 use crate::terminal::Terminal;
 use crate::test_image;
+use crate::whole_run::WholeRun;
 use harness::leftovers::Snapshot;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -22,6 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("time_scale_is_checked", |_| time_scale()),
     ("test_image_is_one_that_tar_reads", image_is_readable),
     ("program_that_dies_dies_of_sigill", program_dies),
+    ("whole_run_is_known_by_its_content", whole_run_is_known),
 ];
 
 fn sh(script: &str) -> Command {
@@ -136,5 +138,24 @@ fn program_dies(case: &Case) -> Result<()> {
         deadlines::COMMAND,
     )?;
     ended.expect_code(128 + 4)?;
+    Ok(())
+}
+
+fn whole_run_is_known(case: &Case) -> Result<()> {
+    let dist = case.folder().join("dist");
+    fs::create_dir(&dist)?;
+    fs::write(dist.join("program"), "1")?;
+    let run = WholeRun::on(&dist)?;
+    ensure!(!run.passed_before(), "it never ran");
+    run.passed()?;
+    ensure!(WholeRun::on(&dist)?.passed_before(), "nothing has changed");
+    fs::write(dist.join("program"), "2")?;
+    ensure!(
+        !WholeRun::on(&dist)?.passed_before(),
+        "a program has changed"
+    );
+    fs::rename(dist.join("program"), dist.join("renamed"))?;
+    fs::write(dist.join("renamed"), "1")?;
+    ensure!(!WholeRun::on(&dist)?.passed_before(), "a name has changed");
     Ok(())
 }

@@ -12,6 +12,7 @@ mod running;
 mod terminal;
 mod test_host;
 mod test_image;
+mod whole_run;
 
 mod check;
 mod cri_container;
@@ -41,6 +42,7 @@ use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use case::{Case, Setting};
+use whole_run::WholeRun;
 
 /// A test: its name, and what it does with the programs under test.
 type Test = (&'static str, fn(&Case) -> Result<()>);
@@ -72,15 +74,38 @@ const TOPICS: &[(&str, &[Test])] = &[
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
-    let setting = Setting::from_environment()?;
-    if !arguments.list {
-        if let Some(reason) = test_host::why_needed() {
-            return test_host::run_there(&setting, &reason);
-        }
-        setting.check()?;
-    }
     arguments.test_threads = Some(1);
-    Ok(libtest_mimic::run(&arguments, trials(&setting)).exit_code())
+    let setting = Setting::from_environment()?;
+    if arguments.list {
+        return Ok(libtest_mimic::run(&arguments, trials(&setting)).exit_code());
+    }
+    setting.check()?;
+    if test_host::is_inside() {
+        return Ok(libtest_mimic::run(&arguments, trials(&setting)).exit_code());
+    }
+    let whole = WholeRun::of(&arguments, &setting)?;
+    if whole.as_ref().is_some_and(WholeRun::passed_before) && !whole_run::is_wanted_again() {
+        return Ok(not_again(&arguments, &setting));
+    }
+    let code = match test_host::why_needed() {
+        Some(reason) => test_host::run_there(&setting, &reason)?,
+        None => u8::from(libtest_mimic::run(&arguments, trials(&setting)).has_failed()),
+    };
+    if let (0, Some(whole)) = (code, whole) {
+        whole.passed()?;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Names every test and runs none.
+fn not_again(arguments: &Arguments, setting: &Setting) -> ExitCode {
+    let trials = trials(setting).into_iter();
+    let trials = trials.map(|trial| trial.with_ignored_flag(true)).collect();
+    eprintln!(
+        "all of these tests have passed on these very programs, and are not run again; {}=1 runs them",
+        whole_run::AGAIN_VARIABLE
+    );
+    libtest_mimic::run(arguments, trials).exit_code()
 }
 
 fn trials(setting: &Setting) -> Vec<Trial> {

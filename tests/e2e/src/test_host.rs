@@ -3,7 +3,6 @@
 //! The test host sees this machine's files at the same paths, so nothing is copied.
 
 use std::env;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use testbed::{Options, Outcome};
@@ -27,15 +26,11 @@ pub(crate) fn is_inside() -> bool {
 
 /// Why the tests can't run on this host; nothing where they can.
 pub(crate) fn why_needed() -> Option<String> {
-    if is_inside() {
-        None
-    } else {
-        testbed::hardware::why_no_guests()
-    }
+    testbed::hardware::why_no_guests()
 }
 
 /// Runs this program with the same arguments in the test host; its last line is the last line here.
-pub(crate) fn run_there(setting: &Setting, reason: &str) -> Result<ExitCode> {
+pub(crate) fn run_there(setting: &Setting, reason: &str) -> Result<u8> {
     eprintln!("{reason}: the tests run inside the nested test host");
     let this = env::current_exe().context("find this program")?;
     let arguments = std::iter::once(this.into_os_string()).chain(env::args_os().skip(1));
@@ -51,7 +46,7 @@ pub(crate) fn run_there(setting: &Setting, reason: &str) -> Result<ExitCode> {
         ..Options::default()
     };
     match testbed::run(&options).context("run the tests in the test host")? {
-        Outcome::Exited(code) => Ok(ExitCode::from(code)),
+        Outcome::Exited(code) => Ok(code),
         Outcome::TimedOut => bail!(
             "the tests took longer than {:?} in the test host",
             options.timeout
