@@ -30,6 +30,14 @@ impl Dist {
         Ok(dist)
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.join("cofferdam")
+    }
+
     pub(crate) fn monitor(&self) -> PathBuf {
         self.folder.join("cofferdam-vmm")
     }

@@ -1,9 +1,11 @@
-//! `make bench`: one boot of our monitor beside one boot of QEMU's microvm machine, same kernel, same guest image, same size. Counts,
-//! bytes and ratios; no times, for in the test host they mean nothing. Rows that we lose are printed like the others.
+//! `make bench`: one boot of our monitor beside one boot of QEMU's microvm machine, same kernel, same guest image, same size; then pods
+//! of `cofferdam serve` beside those of containerd with runc. Counts, bytes and ratios; a time stands only beside another one, for in the
+//! test host it means nothing alone. Rows that we lose are printed like the others.
 //!
 //! ```text
-//! bench            chooses the place and starts itself there, twice: once as it is, once with QEMU's instruction clock
-//! bench measure    measures in this place and writes what it found as JSON
+//! bench            chooses the place and starts itself there: for a boot as it is, for one with QEMU's instruction clock, for pods
+//! bench measure    measures a boot in this place and writes what it found as JSON
+//! bench pods       the same for pods
 //! ```
 
 mod boot;
@@ -11,6 +13,7 @@ mod deadlines;
 mod dist;
 mod memory;
 mod place;
+mod pods;
 mod qemu;
 mod table;
 mod trace;
@@ -20,12 +23,13 @@ use std::{env, io::Write, process::ExitCode};
 use anyhow::Result;
 
 use dist::Dist;
+use tokio::runtime::Runtime;
 
 fn main() -> Result<ExitCode> {
     let dist = Dist::find()?;
     match env::args().nth(1).as_deref() {
         None => {
-            let found = place::measure_twice()?;
+            let found = place::measure()?;
             write!(
                 std::io::stdout().lock(),
                 "{}",
@@ -34,13 +38,22 @@ fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some("measure") => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            let measured = runtime.block_on(boot::measure(&dist))?;
+            let measured = runtime()?.block_on(boot::measure(&dist))?;
             serde_json::to_writer(std::io::stdout().lock(), &measured)?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(other) => anyhow::bail!("bench {other}: only `bench` and `bench measure` are known"),
+        Some("pods") => {
+            let measured = runtime()?.block_on(pods::measure(&dist))?;
+            serde_json::to_writer(std::io::stdout().lock(), &measured)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => anyhow::bail!("bench {other}: bench, bench measure, bench pods are known"),
     }
+}
+
+fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime)
 }

@@ -1,31 +1,35 @@
 //! Where the measuring is done: here where the hardware can run guests, else in the nested test host. Instructions can only be
 //! counted in the test host: QEMU's instruction clock makes a nanosecond of processor time one instruction. Main function:
-//! [`measure_twice`].
+//! [`measure`].
 
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
+use serde::de::DeserializeOwned;
 use testbed::{Options, Outcome};
 
-use crate::{boot::Measured, deadlines};
+use crate::{boot::Measured, deadlines, pods};
 
-/// What the two rounds gave.
+/// What the rounds gave.
 #[derive(Debug)]
 pub(crate) struct Found {
     /// With all processors, in a host as it is.
     pub(crate) plain: Measured,
     /// Under the instruction clock; its `processor_ns` are instructions.
     pub(crate) counted: Measured,
+    /// Pods, in a host as it is.
+    pub(crate) pods: pods::Measured,
 }
 
-pub(crate) fn measure_twice() -> Result<Found> {
+pub(crate) fn measure() -> Result<Found> {
     Ok(Found {
-        plain: round(false)?,
-        counted: round(true)?,
+        plain: round("measure", false)?,
+        counted: round("measure", true)?,
+        pods: round("pods", false)?,
     })
 }
 
-fn round(instruction_clock: bool) -> Result<Measured> {
+fn round<Figures: DeserializeOwned>(what: &str, instruction_clock: bool) -> Result<Figures> {
     let results = tempfile::tempdir().context("make a folder for the results")?;
     let program = env::current_exe()?.to_string_lossy().into_owned();
     let dist = env::var("COFFERDAM_DIST").unwrap_or_default();
@@ -38,8 +42,9 @@ fn round(instruction_clock: bool) -> Result<Measured> {
     let command = [
         "sh",
         "-c",
-        "exec \"$0\" measure > /results/measured.json",
+        "exec \"$0\" \"$1\" > /results/measured.json",
         &program,
+        what,
     ];
     let options = Options {
         command: command.map(str::to_owned).to_vec(),

@@ -1,10 +1,10 @@
-//! The table that `make bench` prints: a row per figure, ours, QEMU's, and the ratio. Main function: [`render`].
+//! The tables that `make bench` prints: a row per figure, ours, the other's, and the ratio. Main function: [`render`].
 
 use std::{fmt::Write, fs, path::Path};
 
 use anyhow::Result;
 
-use crate::{boot::Sample, dist::Dist, place::Found, qemu};
+use crate::{boot::Sample, dist::Dist, place::Found, pods, qemu};
 
 /// Programs of ours whose sizes are printed.
 const PROGRAMS: [&str; 3] = ["cofferdam-vmm", "cofferdam-agent", "cofferdam"];
@@ -63,7 +63,56 @@ pub(crate) fn render(dist: &Dist, found: &Found) -> Result<String> {
             against,
         )?;
     }
+    pod_rows(&mut text, found)?;
     Ok(text)
+}
+
+/// Name and figure.
+type Row = (&'static str, fn(&pods::Sample) -> u64);
+
+const POD_ROWS: [Row; 4] = [
+    ("RunPodSandbox until it is ready, us", |sample| {
+        sample.sandbox_us
+    }),
+    ("CreateContainer and StartContainer, us", |sample| {
+        sample.container_us
+    }),
+    ("StopPodSandbox and RemovePodSandbox, us", |sample| {
+        sample.removal_us
+    }),
+    ("memory of one more idle pod (PSS), KiB", |sample| {
+        sample.idle_pod_kib
+    }),
+];
+
+/// Pods beside containerd's.
+fn pod_rows(text: &mut String, found: &Found) -> Result<()> {
+    let (ours, theirs) = (&found.pods.ours, &found.pods.containerd);
+    text.push_str(
+        "\nPods through the same CRI calls, one after the other, medians. containerd and runc: Debian's packages, which isolate nothing\n\
+         by hardware. Microseconds of an emulated host: only the ratios mean something.\n\n",
+    );
+    writeln!(
+        text,
+        "{:<48}{:>14}{:>14}{:>8}",
+        "", "cofferdam", "containerd", "ratio"
+    )?;
+    for (name, figure) in POD_ROWS {
+        let (a, b) = (figure(ours), figure(theirs));
+        writeln!(
+            text,
+            "{name:<48}{a:>14}{b:>14}{:>8}",
+            ratio(Some(a), Some(b))
+        )?;
+    }
+    for (stage, took) in &ours.stages {
+        writeln!(
+            text,
+            "{:<48}{took:>14}",
+            format!("  of RunPodSandbox: {stage}")
+        )?;
+    }
+    Ok(())
 }
 
 fn ratio(ours: Option<u64>, theirs: Option<u64>) -> String {
