@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pod::{CgroupDriver, CgroupParent, CgroupParentError};
 use registry::Hosts;
 use serde::Deserialize;
 use thiserror::Error;
@@ -16,6 +17,9 @@ pub(crate) const DEFAULTS: &str = include_str!("config.toml");
 
 /// Where the file is when --config does not say.
 pub(crate) const DEFAULT_PATH: &str = "/etc/cofferdam/config.toml";
+
+/// There while systemd is PID 1 (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
 
 /// Largest configuration file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -32,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) deadline_scale: u32,
     pub(crate) registry: Hosts,
     pub(crate) cri: Cri,
+    pub(crate) cgroup: Cgroup,
     pub(crate) network: Network,
     pub(crate) vm: Vm,
     pub(crate) container: Container,
@@ -44,6 +49,48 @@ pub(crate) struct Config {
 pub(crate) struct Cri {
     pub(crate) socket: PathBuf,
     pub(crate) runtime_handlers: Vec<String>,
+}
+
+/// `[cgroup]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cgroup {
+    pub(crate) driver: Driver,
+    pub(crate) parent: Parent,
+}
+
+/// `cgroup.driver`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Driver {
+    Auto,
+    Systemd,
+    Cgroupfs,
+}
+
+impl Driver {
+    /// Whoever is PID 1 manages the host's cgroups, and kubelet must not use another manager.
+    pub(crate) fn settled(self) -> CgroupDriver {
+        match self {
+            Self::Systemd => CgroupDriver::Systemd,
+            Self::Cgroupfs => CgroupDriver::Cgroupfs,
+            Self::Auto if Path::new(SYSTEMD).is_dir() => CgroupDriver::Systemd,
+            Self::Auto => CgroupDriver::Cgroupfs,
+        }
+    }
+}
+
+/// `cgroup.parent`, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Parent(pub(crate) CgroupParent);
+
+impl TryFrom<String> for Parent {
+    type Error = CgroupParentError;
+
+    fn try_from(name: String) -> Result<Self, CgroupParentError> {
+        CgroupParent::plain(&name).map(Self)
+    }
 }
 
 /// `[network]`.

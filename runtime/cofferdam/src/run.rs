@@ -20,7 +20,8 @@ use anyhow::{Context, anyhow};
 use images::{Image, Rootfs, Store};
 use model::{Fault, PodId};
 use pod::{
-    ContainerPlan, Deadlines, Lifetime, Note, OutputTo, PodError, PodPlan, Root, RootSegment,
+    CgroupPlan, ContainerPlan, Deadlines, Lifetime, Note, OutputTo, PodError, PodPlan, Root,
+    RootSegment,
 };
 
 use crate::{
@@ -116,6 +117,7 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
     Ok(PodPlan {
         id: new_pod_id()?,
         pods_dir: config.pod_dir(),
+        cgroup: cgroup(config)?,
         monitor: config.monitor.clone(),
         monitor_identity: (config.jail.uid, config.jail.gid),
         kernel: open("guest kernel", "kernel", &config.kernel)?,
@@ -126,6 +128,16 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
         lifetime: Lifetime::WithLauncher,
         deadlines: Deadlines::scaled(config.deadline_scale),
     })
+}
+
+/// A host without cgroup v2 runs a single VM all the same; `cofferdam check` tells of it.
+fn cgroup(config: &Config) -> anyhow::Result<Option<CgroupPlan>> {
+    let mount = CgroupPlan::find_mount().context("look for cgroup v2")?;
+    Ok(mount.map(|mount| CgroupPlan {
+        mount,
+        driver: config.cgroup.driver.settled(),
+        parent: config.cgroup.parent.0.clone(),
+    }))
 }
 
 fn open(what: &str, key: &str, path: &Path) -> anyhow::Result<File> {

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use cri_server::{ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts};
+use anyhow::Context;
+use cri_server::{
+    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts,
+};
+use pod::CgroupPlan;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Console};
@@ -13,6 +17,11 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
+    let cgroup = CgroupSettings {
+        mount: CgroupPlan::find_mount().context("look for cgroup v2")?,
+        driver: config.cgroup.driver.settled(),
+        parent: config.cgroup.parent.0.clone(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -26,14 +35,14 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        cri_server::serve(settings(config), end).await?;
+        cri_server::serve(settings(config, cgroup), end).await?;
         anyhow::Ok(())
     });
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
     Settings {
         socket: config.cri_socket(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -42,6 +51,7 @@ fn settings(config: &Config) -> Settings {
         registries: config.registry.clone(),
         records_dir: config.record_dir(),
         pods_dir: config.pod_dir(),
+        cgroup,
         deadline_scale: config.deadline_scale,
         network: NetworkSettings {
             conf_dir: config.network.conf_dir.clone(),

@@ -37,5 +37,7 @@ mod wall_clock;
 mod work;
 
 pub use serve::{ServeError, serve};
-pub use settings::{ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts};
+pub use settings::{
+    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts,
+};
 pub use socket::SocketError;

@@ -418,7 +418,7 @@ impl RuntimeService for RuntimeDoor {
         _request: Request<RuntimeConfigRequest>,
     ) -> Answer<RuntimeConfigResponse> {
         answer("RuntimeConfig", async {
-            Ok(rpc::runtime_config::runtime_config())
+            Ok(rpc::runtime_config::runtime_config(&self.0))
         })
         .await
     }

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU8, path::PathBuf};
 
+use pod::{CgroupDriver, CgroupParent};
 use registry::Hosts;
 use serde::Serialize;
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub records_dir: PathBuf,
     /// Folder of all run folders of pods.
     pub pods_dir: PathBuf,
+    /// Where pods' cgroups are.
+    pub cgroup: CgroupSettings,
     /// All deadlines are multiplied by it.
     pub deadline_scale: u32,
     /// Where pods get their networks.
@@ -33,6 +36,17 @@ pub struct Settings {
     pub vm: VmDefaults,
     /// What a container gets when it does not say.
     pub container: ContainerDefaults,
+}
+
+/// Where pods' cgroups on this node are.
+#[derive(Debug, Clone, Serialize)]
+pub struct CgroupSettings {
+    /// Where cgroup v2 is mounted; none on a host without it, which can't run pods.
+    pub mount: Option<PathBuf>,
+    /// What kubelet is told, and how its names are read.
+    pub driver: CgroupDriver,
+    /// For a sandbox that names no parent.
+    pub parent: CgroupParent,
 }
 
 /// Where CNI's files are, and where ours about them go.

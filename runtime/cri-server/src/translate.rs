@@ -1,5 +1,6 @@
 //! Between CRI's messages and the values below: pure functions, tested with values. Used by `rpc` and `events`.
 
+mod cgroup;
 mod container_plan;
 mod container_status;
 mod filter;
@@ -13,6 +14,7 @@ mod stats;
 mod vm_size;
 mod volumes;
 
+pub(crate) use cgroup::cgroup;
 pub(crate) use container_plan::{Planned, container_plan, seccomp_file};
 pub(crate) use container_status::{container, container_status};
 pub(crate) use filter::{

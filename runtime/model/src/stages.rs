@@ -1,12 +1,17 @@
-//! How long each stage of a start took. Main type: [`Stages`].
+//! How long each stage of a start took. Main types: [`Stages`], while a start goes on, and [`Stage`], what is kept of it.
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
 
 /// One stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     /// What was done, in a few words.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// How long it took.
     pub took: Duration,
 }
@@ -14,7 +19,6 @@ pub struct Stage {
 /// The stages of one start, in order, without gaps: each begins where the one before ended.
 #[derive(Debug, Clone)]
 pub struct Stages {
-    begun: Instant,
     last: Instant,
     done: Vec<Stage>,
 }
@@ -24,7 +28,6 @@ impl Stages {
     #[must_use]
     pub fn begin(now: Instant) -> Self {
         Self {
-            begun: now,
             last: now,
             done: Vec::new(),
         }
@@ -33,6 +36,7 @@ impl Stages {
     /// The present stage ends, the next begins.
     pub fn end(&mut self, name: &'static str, now: Instant) {
         let took = now.saturating_duration_since(self.last);
+        let name = Cow::Borrowed(name);
         self.done.push(Stage { name, took });
         self.last = now;
     }
@@ -43,10 +47,10 @@ impl Stages {
         &self.done
     }
 
-    /// From the first stage's beginning to the last one's end.
+    /// No more stages come.
     #[must_use]
-    pub fn total(&self) -> Duration {
-        self.last.saturating_duration_since(self.begun)
+    pub fn finish(self) -> Vec<Stage> {
+        self.done
     }
 }
 

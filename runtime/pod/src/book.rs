@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::{ContainerId, PodId};
+use model::{ContainerId, PodId, Stage};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -33,6 +33,9 @@ pub(crate) struct PodRecord {
     pub(crate) created_at_ns: i64,
     pub(crate) hostname: String,
     pub(crate) phase: PodPhase,
+    /// How long each stage of its start took.
+    #[serde(default)]
+    pub(crate) stages: Vec<Stage>,
 }
 
 impl PodRecord {
@@ -44,6 +47,7 @@ impl PodRecord {
             created_at_ns,
             hostname,
             phase: PodPhase::Running,
+            stages: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@ use model::Fault;
 use thiserror::Error;
 use vm_client::{Ending, LaunchError, RequestError};
 
+use crate::cgroup::CgroupError;
 use crate::oci::SpecificationError;
 use crate::record::RecordError;
 
@@ -14,6 +15,9 @@ pub enum PodError {
     /// Its run folder.
     #[error("prepare the pod's run folder")]
     Folder(#[source] RecordError),
+    /// Its cgroup on this host.
+    #[error("have a cgroup for the pod")]
+    Cgroup(#[source] CgroupError),
     /// The record that a restart reads.
     #[error("write the pod's record")]
     Record(#[source] RecordError),
@@ -134,7 +138,7 @@ impl PodError {
             | Self::ContainerState { .. } => Fault::Refused,
             Self::NoContainer { .. } => Fault::NotFound,
             Self::Unserved(_) => Fault::Invalid,
-            Self::Launch(_) => Fault::HostUnfit,
+            Self::Launch(_) | Self::Cgroup(_) => Fault::HostUnfit,
             Self::GuestEnded { .. } | Self::AgentLost { .. } | Self::TornDown | Self::Stdio(_) => {
                 Fault::GuestLost
             }

@@ -10,6 +10,7 @@ use vm_client::{LaunchPlan, Monitor, NicId, NicPlan, NicQueuePlan, Processors, R
 use crate::{
     Deadlines,
     book::{Book, PodRecord},
+    cgroup::{Cgroup, CgroupPlan},
     error::PodError,
     handle::Pod,
     owner::{self, Beginning},
@@ -60,12 +61,14 @@ impl Booted {
     pub async fn launch(plan: PodPlan) -> Result<Self, PodError> {
         let mut stages = Stages::begin(Instant::now());
         let deadlines = plan.deadlines;
-        let folder = RunFolder::create(&plan.pods_dir, &plan.id, &plan.lifetime)
-            .map_err(PodError::Folder)?;
+        let cgroup = plan.cgroup.as_ref();
+        let cgroup = cgroup.map(|cgroup| Cgroup::planned(cgroup, &plan.id));
+        let folder = RunFolder::create(&plan, cgroup.as_ref()).map_err(PodError::Folder)?;
         let pod = plan.id.clone();
         let mut held = Held {
             pod,
             folder,
+            cgroup,
             monitor: None,
         };
         match run_up(&mut held, plan, &mut stages).await {
@@ -93,7 +96,7 @@ impl Booted {
             launch,
         } = self;
         let deadlines = rest.deadlines;
-        let record = PodRecord::new(
+        let mut record = PodRecord::new(
             held.pod.clone(),
             identity.note.clone(),
             rest.created_at_ns,
@@ -106,6 +109,8 @@ impl Booted {
         if let Err(error) = while_alive(&monitor, "it became a pod", deadlines, named).await {
             return Err(failed(held, deadlines, error).await);
         }
+        stages.end("pod identity set", Instant::now());
+        record.stages = stages.finish();
         let book = match &rest.lifetime {
             Lifetime::WithLauncher => None,
             Lifetime::UntilRemoved { records_dir } => {
@@ -117,13 +122,11 @@ impl Booted {
                 }
             }
         };
-        stages.end("pod identity set", Instant::now());
         Ok(owner::spawn(Beginning {
             record,
             book,
             live: Some((held, agent)),
             containers: Vec::new(),
-            stages,
             launch: Some(launch),
             deadlines,
         }))
@@ -206,7 +209,9 @@ async fn run_up(
     plan: PodPlan,
     stages: &mut Stages,
 ) -> Result<(Agent, Running, Rest), PodError> {
-    let (launch_plan, rest) = divide(plan, &held.folder)?;
+    let cgroup = make_cgroup(held.cgroup.as_ref(), plan.cgroup.clone()).await?;
+    let (mut launch_plan, rest) = divide(plan, &held.folder)?;
+    launch_plan.cgroup = cgroup;
     let launched = Monitor::launch(launch_plan).await;
     let (monitor, launch) = launched.map_err(|error| PodError::Launch(Box::new(error)))?;
     let monitor = Arc::clone(held.monitor.insert(Arc::new(monitor)));
@@ -222,6 +227,18 @@ async fn run_up(
     Ok((agent, launch, rest))
 }
 
+/// The way into the pod's cgroup, which is made now.
+async fn make_cgroup(
+    cgroup: Option<&Cgroup>,
+    plan: Option<CgroupPlan>,
+) -> Result<Option<File>, PodError> {
+    let (Some(cgroup), Some(plan)) = (cgroup, plan) else {
+        return Ok(None);
+    };
+    cgroup.make(plan).await.map_err(PodError::Cgroup)?;
+    cgroup.processes().map(Some).map_err(PodError::Cgroup)
+}
+
 /// Divides the plan between the monitor and what comes later.
 fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodError> {
     let (uid, gid) = plan.monitor_identity;
@@ -233,6 +250,7 @@ fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodEr
     let launch = LaunchPlan {
         program: plan.monitor,
         run_folder: folder.path().to_owned(),
+        cgroup: None,
         name: plan.id.to_string(),
         identity: vm_client::Identity { uid, gid },
         lifetime: match plan.lifetime {

@@ -5,11 +5,13 @@
 //! PodPlan ──Booted::launch──► Booted ──become_pod──► Pod        launch.rs   (a failed start ends in the teardown as well)
 //! commands, events ─────────► owner task                        owner.rs    decides with state/
 //! stop, guest's end ────────► teardown                          teardown.rs
+//! cgroup on the host ───────► made before the VM, removed last  cgroup.rs
 //! crash of the owner ───────► sweep of its run folders          record.rs
 //! restart of the daemon ────► recovery from the records         recover.rs, book.rs
 //! ```
 
 mod book;
+mod cgroup;
 mod container;
 mod deadlines;
 mod error;
@@ -30,6 +32,7 @@ pub use agent_client::{
     AgentError as StreamError, InterfaceUsage, PROTOCOL_VERSION as AGENT_PROTOCOL, PodUsage,
     Pressure, PressureShare, Traffic, Usage,
 };
+pub use cgroup::{CgroupDriver, CgroupError, CgroupParent, CgroupParentError, CgroupPlan};
 pub use container::{Container, ContainerPhase, Exit, ExitCause, Note};
 pub use deadlines::Deadlines;
 pub use error::PodError;

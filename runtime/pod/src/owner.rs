@@ -16,7 +16,7 @@ use std::{
 };
 
 use agent_client::{Agent, AgentError, Event, EventStream, ProcessEnd};
-use model::{ContainerId, ExitStatus, Stages};
+use model::{ContainerId, ExitStatus};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -52,7 +52,6 @@ pub(crate) struct Beginning {
     /// None for a pod that has stopped.
     pub(crate) live: Option<(Held, Agent)>,
     pub(crate) containers: Vec<Container>,
-    pub(crate) stages: Stages,
     pub(crate) launch: Option<Running>,
     pub(crate) deadlines: Deadlines,
 }
@@ -64,7 +63,6 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         book,
         live,
         containers,
-        stages,
         launch,
         deadlines,
     } = beginning;
@@ -77,6 +75,7 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
     };
     let (held, agent) = live.map_or((None, None), |(held, agent)| (Some(held), Some(agent)));
     let monitor = held.as_ref().and_then(|held| held.monitor.clone());
+    let cgroup = held.as_ref().and_then(|held| held.cgroup.as_ref());
     let entries = containers
         .into_iter()
         .map(|container| (container.id.clone(), Entry::recovered(container)))
@@ -89,8 +88,10 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
             created_at_ns: record.created_at_ns,
             phase: record.phase.clone(),
             containers: BTreeMap::new(),
-            stages,
+            stages: record.stages.clone(),
             launch,
+            monitor_pid: monitor.as_ref().and_then(|monitor| monitor.pid()),
+            cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
         })),
         agent: watch::Sender::new(agent),
         record,
@@ -433,8 +434,8 @@ impl Owner {
                     .all(|(id, old)| containers.get(id).is_some_and(|new| Arc::ptr_eq(old, new)));
             if !same {
                 let status = Arc::make_mut(status);
-                status.phase = phase;
                 status.containers = containers;
+                status.enter(phase);
             }
             !same
         });

@@ -5,7 +5,7 @@ use std::{any::Any, collections::BTreeMap, fmt, fs::File, os::fd::OwnedFd, path:
 
 use model::{ContainerId, ContainerSpec, Mac, PodId, PodNetwork, VmSize};
 
-use crate::{Deadlines, container::Note};
+use crate::{Deadlines, cgroup::CgroupPlan, container::Note};
 
 /// The VM of one pod.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct PodPlan {
     pub pods_dir: PathBuf,
     /// Whether the pod outlives this process.
     pub lifetime: Lifetime,
+    /// Where its cgroup on this host is to be; none on a host without cgroup v2.
+    pub cgroup: Option<CgroupPlan>,
     /// The monitor program.
     pub monitor: PathBuf,
     /// Unprivileged user id and group id that the monitor becomes.

@@ -16,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use vm_client::Monitor;
 
-use crate::{Deadlines, plan::Lifetime};
+use crate::{
+    Deadlines,
+    cgroup::Cgroup,
+    plan::{Lifetime, PodPlan},
+};
 
 const RECORD: &str = "record.json";
 const VERSION: u32 = 1;
@@ -30,6 +34,9 @@ struct Record {
     /// Whether the pod outlives its owner: then a sweep leaves it to the daemon that comes back.
     #[serde(default)]
     lasting: bool,
+    /// The pod's cgroup on this host, whether it has been made yet or not.
+    #[serde(default)]
+    cgroup: Option<PathBuf>,
 }
 
 /// A run folder could not be made, or what was left could not be removed.
@@ -78,11 +85,21 @@ pub(crate) struct RunFolder {
 
 impl RunFolder {
     /// Makes and locks it.
-    pub(crate) fn create(
-        pods_dir: &Path,
-        pod: &PodId,
-        lifetime: &Lifetime,
-    ) -> Result<Self, RecordError> {
+    pub(crate) fn create(plan: &PodPlan, cgroup: Option<&Cgroup>) -> Result<Self, RecordError> {
+        Self::create_in(
+            &plan.pods_dir,
+            &Record {
+                version: VERSION,
+                pod: plan.id.clone(),
+                owner_pid: std::process::id(),
+                lasting: plan.lifetime != Lifetime::WithLauncher,
+                cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
+            },
+        )
+    }
+
+    fn create_in(pods_dir: &Path, content: &Record) -> Result<Self, RecordError> {
+        let pod = &content.pod;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -98,7 +115,7 @@ impl RunFolder {
             }
             return Err(io_error("make the pod's folder", &path)(source));
         }
-        match write_record(&path, pod, lifetime) {
+        match write_record(&path, content) {
             Ok(record) => Ok(Self {
                 path,
                 _record: record,
@@ -132,6 +149,11 @@ impl RunFolder {
         }
     }
 
+    /// The pod's cgroup, as the record has it.
+    pub(crate) fn cgroup(&self) -> Option<PathBuf> {
+        recorded(&self.path)?.cgroup
+    }
+
     /// Where it is kept how far a container's output has been written to its log.
     pub(crate) fn log_position(&self, container: &ContainerId) -> PathBuf {
         self.path.join(format!("{container}.position"))
@@ -147,7 +169,7 @@ impl RunFolder {
     }
 }
 
-fn write_record(folder: &Path, pod: &PodId, lifetime: &Lifetime) -> Result<File, RecordError> {
+fn write_record(folder: &Path, record: &Record) -> Result<File, RecordError> {
     let path = folder.join(RECORD);
     let mut file = OpenOptions::new()
         .write(true)
@@ -158,13 +180,7 @@ fn write_record(folder: &Path, pod: &PodId, lifetime: &Lifetime) -> Result<File,
     // Waits only for a sweep that looks at this young, still empty record at this very moment; it lets go at once.
     let lock = flock(&file, FlockOperation::LockExclusive);
     lock.map_err(|errno| io_error("lock the pod's record", &path)(errno.into()))?;
-    let record = Record {
-        version: VERSION,
-        pod: pod.clone(),
-        owner_pid: std::process::id(),
-        lasting: *lifetime != Lifetime::WithLauncher,
-    };
-    let text = serde_json::to_vec(&record)
+    let text = serde_json::to_vec(record)
         .map_err(|error| io_error("write the pod's record", &path)(error.into()))?;
     file.write_all(&text)
         .map_err(io_error("write the pod's record", &path))?;
@@ -191,7 +207,7 @@ pub(crate) async fn sweep_lasting(
 async fn sweep_where(
     pods_dir: &Path,
     deadlines: Deadlines,
-    mine: fn(&Record) -> bool,
+    mine: impl Fn(&Record) -> bool,
 ) -> Result<Vec<String>, RecordError> {
     let entries = match fs::read_dir(pods_dir) {
         Ok(entries) => entries,
@@ -203,7 +219,8 @@ async fn sweep_where(
         let entry = entry.map_err(io_error("read the folder of all pods", pods_dir))?;
         let path = entry.path();
         // What can't be read is nobody's, and so anybody's.
-        if !recorded(&path).is_none_or(|record| mine(&record)) {
+        let record = recorded(&path);
+        if !record.as_ref().is_none_or(&mine) {
             continue;
         }
         let Some(lock) = take_abandoned(&path) else {
@@ -212,6 +229,13 @@ async fn sweep_where(
         if let Ok(monitor) = Monitor::attach(&path, deadlines.monitor).await {
             let ending = monitor.stop(deadlines.stop).await;
             tracing::info!(pod = %path.display(), ?ending.reason, "ended an abandoned monitor");
+        }
+        if let Some(cgroup) = record.and_then(|record| record.cgroup)
+            && let Err(error) = Cgroup::recorded(cgroup).remove(deadlines.stop).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(folder = %path.display(), error, "an abandoned pod's cgroup stays");
+            continue;
         }
         match fs::remove_dir_all(&path) {
             Ok(()) => swept.push(entry.file_name().to_string_lossy().into_owned()),

@@ -7,15 +7,14 @@ use std::{
 };
 
 use agent_client::{Agent, Connector};
-use model::Stages;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::task::JoinSet;
 use vm_client::Monitor;
 
 use crate::{
     Deadlines,
     book::{Book, Read},
+    cgroup::Cgroup,
     handle::Pod,
     owner::{self, Beginning},
     record::{self, RecordError, RunFolder, io_error},
@@ -123,7 +122,6 @@ async fn take_over(read: Read, pods_dir: &Path, deadlines: Deadlines) -> Pod {
         book: Some(book),
         live,
         containers,
-        stages: Stages::begin(Instant::now()),
         launch: None,
         deadlines,
     })
@@ -139,6 +137,7 @@ async fn attach(
         .map_err(|error| format!("its run folder can't be taken over: {error}"))?;
     let mut held = Held {
         pod: pod.clone(),
+        cgroup: folder.cgroup().map(Cgroup::recorded),
         folder,
         monitor: None,
     };

@@ -1,9 +1,9 @@
 //! What front doors see of a pod, at one moment. Main type: [`PodStatus`]. The owner publishes a new one after each change; reading one
 //! waits for nobody.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use model::{ContainerId, PodId, Stages};
+use model::{ContainerId, PodId, Stage};
 use serde::{Deserialize, Serialize};
 use vm_client::Running;
 
@@ -22,10 +22,25 @@ pub struct PodStatus {
     pub phase: PodPhase,
     /// Its containers, until they are removed.
     pub containers: BTreeMap<ContainerId, Arc<Container>>,
-    /// How long each stage of its start took; without stages after a restart of this program.
-    pub stages: Stages,
+    /// How long each stage of its start took.
+    pub stages: Vec<Stage>,
     /// The monitor's own account of its launch; none after a restart of this program.
     pub launch: Option<Running>,
+    /// While it runs: its monitor's process id.
+    pub monitor_pid: Option<u32>,
+    /// While it runs: its cgroup on this host; none on a host without cgroup v2.
+    pub cgroup: Option<PathBuf>,
+}
+
+impl PodStatus {
+    /// What lives as long as the VM is not told of after it.
+    pub(crate) fn enter(&mut self, phase: PodPhase) {
+        if phase != PodPhase::Running {
+            self.monitor_pid = None;
+            self.cgroup = None;
+        }
+        self.phase = phase;
+    }
 }
 
 /// Where a pod is in its life, as others see it.

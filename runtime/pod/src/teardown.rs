@@ -6,25 +6,31 @@ use std::sync::Arc;
 use model::PodId;
 use vm_client::{Ending, Monitor};
 
-use crate::{Deadlines, error::PodError, record::RunFolder};
+use crate::{Deadlines, cgroup::Cgroup, error::PodError, record::RunFolder};
 
 /// Everything that a pod has on the host while its VM lives, acquired from top to bottom and given back from bottom to top.
 pub(crate) struct Held {
     pub(crate) pod: PodId,
     pub(crate) folder: RunFolder,
+    /// None on a host without cgroup v2.
+    pub(crate) cgroup: Option<Cgroup>,
     pub(crate) monitor: Option<Arc<Monitor>>,
 }
 
 /// Ends the VM, if it runs, and removes all that the pod had on the host. Says how the VM ended.
 ///
 /// # Errors
-/// When the run folder stays; a sweep tries again.
+/// When the cgroup or the run folder stays; a sweep tries again, for which the folder stays with the cgroup.
 pub(crate) async fn teardown(held: Held, deadlines: Deadlines) -> Result<Option<Ending>, PodError> {
     let ending = match &held.monitor {
         Some(monitor) => Some(monitor.stop(deadlines.stop).await),
         None => None,
     };
     drop(held.monitor);
+    if let Some(cgroup) = &held.cgroup {
+        let removed = cgroup.remove(deadlines.stop).await;
+        removed.map_err(PodError::Cgroup)?;
+    }
     let removed = held.folder.remove().map_err(PodError::Folder);
     tracing::debug!(pod = %held.pod, ?ending, "torn down");
     removed.map(|()| ending)

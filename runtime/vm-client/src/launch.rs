@@ -1,7 +1,12 @@
 //! From a plan to a running machine. Main function: [`launch`]. Whatever fails on the way, or if the caller goes away, the
 //! bundle of what was acquired ends the process and removes the sockets.
 
-use std::{fs::File, io, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use monitor::{Invalid, Reply, Running};
 use rustix::{
@@ -40,6 +45,9 @@ pub enum LaunchError {
         #[source]
         source: io::Error,
     },
+    /// It could not be moved to where it is to live.
+    #[error("move the new monitor into its cgroup")]
+    Cgroup(#[source] io::Error),
     /// The launch message did not reach it.
     #[error("talk to the new monitor")]
     Talk(#[source] ChannelError),
@@ -125,6 +133,11 @@ async fn start(
     let newborn = started
         .unwrap_or_else(|error| Err(io::Error::other(error)))
         .map_err(failed)?;
+    // The monitor waits for its message: whatever it maps, and each thread that it starts, counts in the cgroup.
+    if let (Some(cgroup), Some(pid)) = (&plan.cgroup, newborn.pid()) {
+        let moved = (&*cgroup).write_all(pid.to_string().as_bytes());
+        moved.map_err(LaunchError::Cgroup)?;
+    }
     match launch.send(&message, parcel.fds()).await {
         // It is dead already; what is known of that comes when its first word is waited for.
         Err(error) if error.is_broken() => Ok((launch, newborn)),

@@ -27,6 +27,8 @@ pub struct LaunchPlan {
     pub program: PathBuf,
     /// The folder where its sockets are made. It exists, and nobody else can enter it.
     pub run_folder: PathBuf,
+    /// `cgroup.procs` of the cgroup that the monitor is to live in, open for writing.
+    pub cgroup: Option<File>,
     /// What the machine is called; for people.
     pub name: String,
     /// Whom the monitor becomes.

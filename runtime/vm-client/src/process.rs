@@ -52,6 +52,11 @@ impl Newborn {
         self.0.as_mut()
     }
 
+    /// Its id in our PID namespace.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.0.as_ref().and_then(Process::pid)
+    }
+
     /// The launch is finished: the process lives on.
     pub(crate) fn grown(mut self) -> Option<Process> {
         self.0.take()

@@ -63,6 +63,7 @@ async fn boot_ours(dist: &Dist, program: &Path) -> Result<Sample> {
     let plan = LaunchPlan {
         program: program.to_owned(),
         run_folder: folder.path().to_owned(),
+        cgroup: None,
         name: "bench".to_owned(),
         identity: Identity {
             uid: NOBODY,

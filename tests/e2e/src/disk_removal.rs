@@ -271,6 +271,7 @@ fn launch_plan(case: &Case) -> Result<LaunchPlan> {
     Ok(LaunchPlan {
         program: case.dist().join("cofferdam-vmm"),
         run_folder,
+        cgroup: None,
         name: "disks".to_owned(),
         identity: Identity {
             uid: JAILED,

@@ -50,7 +50,24 @@ fn wrong_configuration_is_refused_by_name() {
     check("deadline_scale = 0", "deadline_scale is 0");
     check("[jail]\nuid = 0", "jail.uid is 0, it must be not root");
     check("[vm]\nconsole = \"loud\"", "loud");
+    check("[cgroup]\ndriver = \"docker\"", "docker");
+    check("[cgroup]\nparent = \"/a/../b\"", "may not contain . or ..");
     check("= 3", "not right");
+}
+
+#[test]
+fn cgroup_driver_is_what_is_said_or_what_fits_the_host() {
+    let check = |text: &str, expect: &[CgroupDriver]| {
+        let driver = parse(text).unwrap().cgroup.driver.settled();
+        assert!(expect.contains(&driver), "{text:?} gave {driver:?}");
+    };
+    let systemd = Path::new(SYSTEMD).is_dir();
+    let own = [CgroupDriver::Cgroupfs, CgroupDriver::Systemd][usize::from(systemd)];
+    check("", &[own]);
+    check("[cgroup]\ndriver = \"systemd\"", &[CgroupDriver::Systemd]);
+    check("[cgroup]\ndriver = \"cgroupfs\"", &[CgroupDriver::Cgroupfs]);
+    let parent = parse("").unwrap().cgroup.parent.0;
+    assert_eq!(parent.path(), Path::new("cofferdam"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use model::Stages;
+use model::Stage;
 use pod::Running;
 
 /// The whole chain of an error.
@@ -24,7 +24,7 @@ pub(super) fn line(text: &str) {
 #[derive(Debug)]
 pub(super) struct Timings {
     pub(super) image: Duration,
-    pub(super) stages: Stages,
+    pub(super) stages: Vec<Stage>,
     pub(super) launch: Running,
     pub(super) container: Duration,
     pub(super) teardown: Duration,
@@ -42,8 +42,8 @@ impl Timings {
             ));
         };
         row("image resolved", self.image);
-        for (index, stage) in self.stages.done().iter().enumerate() {
-            row(stage.name, stage.took);
+        for (index, stage) in self.stages.iter().enumerate() {
+            row(&stage.name, stage.took);
             if index == 0 {
                 row("    exec to message read", micros(self.launch.message_us));
                 row("    exec to jail shut", micros(self.launch.jailed_us));
@@ -57,7 +57,8 @@ impl Timings {
                 );
             }
         }
-        row("start, in all", self.stages.total() + self.image);
+        let start: Duration = self.stages.iter().map(|stage| stage.took).sum();
+        row("start, in all", start + self.image);
         row("container ran", self.container);
         row("torn down", self.teardown);
         text

@@ -1,8 +1,5 @@
 //! Tests of what two statuses of a pod say has happened.
 
-use std::time::Instant;
-
-use model::Stages;
 use pod::{Exit, ExitCause, Note};
 use serde_json::json;
 
@@ -35,7 +32,9 @@ fn status(phase: PodPhase, containers: &[(&str, ContainerPhase)]) -> PodStatus {
         created_at_ns: 100,
         phase,
         containers: containers.collect(),
-        stages: Stages::begin(Instant::now()),
+        stages: Vec::new(),
+        monitor_pid: None,
+        cgroup: None,
         launch: None,
     }
 }

@@ -1,6 +1,6 @@
 //! PodSandboxStatus: all about one sandbox, and about its containers for a kubelet that lives on events.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cri::v1::{PodSandboxStatusRequest, PodSandboxStatusResponse};
 use pod::{PodPhase, PodStatus};
@@ -38,6 +38,27 @@ fn info(status: &PodStatus) -> String {
         PodPhase::Stopped { cause } => cause.as_deref(),
         PodPhase::Running | PodPhase::Stopping => None,
     };
-    json!({ "phase": status.phase, "cause": cause, "containers": status.containers.len() })
-        .to_string()
+    let microseconds = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let stages = status.stages.iter();
+    let stages = stages.map(|stage| json!({"name": stage.name, "us": microseconds(stage.took)}));
+    let launch = status.launch.as_ref().map(|launch| {
+        json!({
+            "message_us": launch.message_us,
+            "jailed_us": launch.jailed_us,
+            "assembled_us": launch.assembled_us,
+            "running_us": launch.running_us,
+        })
+    });
+    json!({
+        "phase": status.phase,
+        "cause": cause,
+        "containers": status.containers.len(),
+        // How long the stages of the start took, in order and without gaps.
+        "start": stages.collect::<Vec<_>>(),
+        // When the monitor was how far, since its exec; not known after a restart of the daemon.
+        "launch": launch,
+        "pid": status.monitor_pid,
+        "cgroup": status.cgroup,
+    })
+    .to_string()
 }

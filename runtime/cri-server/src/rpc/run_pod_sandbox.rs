@@ -153,6 +153,7 @@ fn hostname(id: &PodId, config: &PodSandboxConfig) -> String {
 async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPlan, Status> {
     let settings = &node.settings;
     let parts = settings.parts.clone();
+    let cgroup = translate::cgroup(config.linux.as_ref(), &settings.cgroup)?;
     let size = translate::vm_size(config.linux.as_ref(), settings.vm, settings.container);
     let (kernel, guest_image) = work::blocking({
         let parts = parts.clone();
@@ -168,6 +169,7 @@ async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPl
         lifetime: Lifetime::UntilRemoved {
             records_dir: settings.records_dir.clone(),
         },
+        cgroup: Some(cgroup),
         monitor: parts.monitor,
         monitor_identity: parts.monitor_identity,
         kernel,

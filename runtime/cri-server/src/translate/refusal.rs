@@ -12,6 +12,9 @@ pub(crate) enum Refusal {
     /// It is right, and this build can't do it.
     #[error("{0}")]
     Unimplemented(String),
+    /// It is right, and this host can't do it.
+    #[error("{0}")]
+    Unfit(String),
 }
 
 impl Refusal {
@@ -28,6 +31,7 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(text) => Self::invalid_argument(text),
+            Refusal::Unfit(text) => Self::failed_precondition(text),
             Refusal::Unimplemented(text) => Self::unimplemented(text),
         }
     }

@@ -15,8 +15,10 @@ use cri::v1::{
     runtime_service_client::RuntimeServiceClient,
 };
 use cri_server::{
-    ContainerDefaults, NetworkSettings, ServeError, Settings, VmDefaults, VmParts, serve,
+    CgroupSettings, ContainerDefaults, NetworkSettings, ServeError, Settings, VmDefaults, VmParts,
+    serve,
 };
+use pod::{CgroupDriver, CgroupParent, CgroupPlan};
 use prost::Message;
 use registry::Hosts;
 use serde_json::{Value, json};
@@ -80,6 +82,11 @@ impl Bench {
             registries: Hosts::default(),
             records_dir: self.path("records"),
             pods_dir: self.path("pods"),
+            cgroup: CgroupSettings {
+                mount: Some(self.cgroup_mount()),
+                driver: CgroupDriver::Systemd,
+                parent: CgroupParent::plain(&self.cgroup_parent()).unwrap(),
+            },
             deadline_scale: 1,
             network: NetworkSettings {
                 conf_dir: self.path("net.d"),
@@ -106,6 +113,18 @@ impl Bench {
                 writable_mib: 64,
             },
         }
+    }
+
+    /// A machine without cgroup v2 gets as far as a folder does.
+    pub(crate) fn cgroup_mount(&self) -> PathBuf {
+        let mount = CgroupPlan::find_mount().unwrap();
+        mount.unwrap_or_else(|| self.folder.path().to_owned())
+    }
+
+    /// Of this test alone.
+    pub(crate) fn cgroup_parent(&self) -> String {
+        let name = self.folder.path().file_name().unwrap();
+        format!("cofferdam-test{}", name.to_string_lossy())
     }
 
     pub(crate) async fn serve(&self) -> Daemon {

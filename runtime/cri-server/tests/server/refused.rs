@@ -57,6 +57,13 @@ async fn sandboxes_that_can_not_be_are_refused_before_anything_is_made() {
     }];
     let mapped = daemon.runtime.run_pod_sandbox(run(Some(config), "")).await;
     check(mapped, Code::InvalidArgument, "host_port 80800");
+    let mut config = sandbox("web");
+    config.linux = Some(LinuxPodSandboxConfig {
+        cgroup_parent: "/kubepods/pod1".to_owned(),
+        ..LinuxPodSandboxConfig::default()
+    });
+    let no_slice = daemon.runtime.run_pod_sandbox(run(Some(config), "")).await;
+    check(no_slice, Code::InvalidArgument, "linux.cgroup_parent");
     nothing_is_listed(&mut daemon).await;
 }
 
@@ -105,6 +112,8 @@ async fn sandbox_whose_monitor_is_none_leaves_nothing() {
         check(failed, Code::Internal, "");
     }
     nothing_is_listed(&mut daemon).await;
+    let cgroup = bench.cgroup_mount().join(bench.cgroup_parent());
+    assert!(!cgroup.exists(), "{}", cgroup.display());
     for folder in ["pods", "records"] {
         let left = fs::read_dir(bench.path(folder)).map_or(0, Iterator::count);
         assert_eq!(left, 0, "{folder}");

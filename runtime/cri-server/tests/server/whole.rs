@@ -1,8 +1,8 @@
 //! The daemon as a whole: who it is, whether it is ready, how it begins and ends.
 
 use cri::v1::{
-    NetworkConfig, RuntimeConfig, RuntimeConfigRequest, StatusRequest, UpdateRuntimeConfigRequest,
-    VersionRequest,
+    CgroupDriver, NetworkConfig, RuntimeConfig, RuntimeConfigRequest, StatusRequest,
+    UpdateRuntimeConfigRequest, VersionRequest,
 };
 use cri_server::{ServeError, SocketError, serve};
 
@@ -70,7 +70,8 @@ async fn runtime_config_says_the_cgroup_driver_and_takes_a_cidr() {
     let mut daemon = bench.serve().await;
     let request = RuntimeConfigRequest {};
     let config = daemon.runtime.runtime_config(request).await.unwrap();
-    assert!(config.into_inner().linux.is_some());
+    let driver = config.into_inner().linux.unwrap().cgroup_driver();
+    assert_eq!(driver, CgroupDriver::Systemd);
     for pod_cidr in ["", "10.1.0.0/24"] {
         let network_config = NetworkConfig {
             pod_cidr: pod_cidr.to_owned(),

@@ -50,6 +50,10 @@ async fn record_is_read_back_as_it_was_written_last() {
     book.forget_container(&"c2".parse().unwrap()).await.unwrap();
     book.forget_container(&"c2".parse().unwrap()).await.unwrap();
     let mut stopped = record();
+    stopped.stages = vec![Stage {
+        name: "guest booted".into(),
+        took: std::time::Duration::from_micros(1234),
+    }];
     stopped.phase = PodPhase::Stopped {
         cause: Some("panic".to_owned()),
     };
@@ -57,6 +61,7 @@ async fn record_is_read_back_as_it_was_written_last() {
 
     let read = Book::read(&all.join("p1")).unwrap();
     assert_eq!(read.pod.phase, stopped.phase);
+    assert_eq!(read.pod.stages, stopped.stages);
     assert_eq!(read.pod.note, json!({"name": "web"}));
     assert!(read.broken.is_empty());
     let [only] = &read.containers[..] else {

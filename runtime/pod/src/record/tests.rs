@@ -1,8 +1,27 @@
 //! A run folder is owned while its record is locked, and swept when it is not.
 
 use super::*;
+use crate::cgroup::CgroupPlan;
 
-const ENDS: Lifetime = Lifetime::WithLauncher;
+fn create(dir: &Path, name: &str, lasting: bool) -> Result<RunFolder, RecordError> {
+    create_with(dir, name, lasting, None)
+}
+
+fn create_with(
+    dir: &Path,
+    name: &str,
+    lasting: bool,
+    cgroup: Option<PathBuf>,
+) -> Result<RunFolder, RecordError> {
+    let record = Record {
+        version: VERSION,
+        pod: pod(name),
+        owner_pid: std::process::id(),
+        lasting,
+        cgroup,
+    };
+    RunFolder::create_in(dir, &record)
+}
 
 fn soon() -> Deadlines {
     Deadlines::scaled(1)
@@ -15,7 +34,7 @@ fn pod(name: &str) -> PodId {
 #[tokio::test]
 async fn folder_of_a_living_owner_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = RunFolder::create(dir.path(), &pod("a"), &ENDS).unwrap();
+    let folder = create(dir.path(), "a", false).unwrap();
     assert_eq!(
         sweep(dir.path(), soon()).await.unwrap(),
         Vec::<String>::new()
@@ -29,7 +48,7 @@ async fn folder_of_a_living_owner_is_left_alone() {
 async fn folder_of_a_dead_owner_is_swept() {
     let dir = tempfile::tempdir().unwrap();
     // Dropped without `remove`: what a killed process leaves.
-    drop(RunFolder::create(dir.path(), &pod("b"), &ENDS).unwrap());
+    drop(create(dir.path(), "b", false).unwrap());
     assert_eq!(sweep(dir.path(), soon()).await.unwrap(), ["b"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -48,8 +67,8 @@ async fn half_made_folder_is_left_until_it_is_old() {
 #[test]
 fn same_pod_twice_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let _first = RunFolder::create(dir.path(), &pod("c"), &ENDS).unwrap();
-    let second = RunFolder::create(dir.path(), &pod("c"), &ENDS);
+    let _first = create(dir.path(), "c", false).unwrap();
+    let second = create(dir.path(), "c", false);
     assert!(matches!(second, Err(RecordError::Exists { .. })));
 }
 
@@ -64,15 +83,10 @@ async fn missing_folder_has_nothing_to_sweep() {
     );
 }
 
-fn lasts() -> Lifetime {
-    let records_dir = "/nowhere".into();
-    Lifetime::UntilRemoved { records_dir }
-}
-
 #[tokio::test]
 async fn pod_that_outlives_its_owner_is_left_to_the_next_daemon() {
     let dir = tempfile::tempdir().unwrap();
-    drop(RunFolder::create(dir.path(), &pod("d"), &lasts()).unwrap());
+    drop(create(dir.path(), "d", true).unwrap());
     assert!(sweep(dir.path(), soon()).await.unwrap().is_empty());
     let taken = RunFolder::take_over(dir.path(), &pod("d")).unwrap();
     // While somebody has it, nobody else gets it.
@@ -82,4 +96,35 @@ async fn pod_that_outlives_its_owner_is_left_to_the_next_daemon() {
     drop(taken);
     assert_eq!(sweep_lasting(dir.path(), soon()).await.unwrap(), ["d"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn cgroup_that_a_dead_owner_left_goes_with_its_folder() {
+    let Some(mount) = CgroupPlan::find_mount().unwrap() else {
+        println!("skipped: this machine has no cgroup version 2");
+        return;
+    };
+    let cgroup = mount.join(format!("cofferdam-test-sweep-{}", std::process::id()));
+    if let Err(error) = fs::create_dir(&cgroup) {
+        println!("skipped: make {}: {error}", cgroup.display());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = create_with(dir.path(), "e", false, Some(cgroup.clone())).unwrap();
+    assert_eq!(folder.cgroup().as_ref(), Some(&cgroup));
+    drop(folder);
+    // One that died between its record and its cgroup.
+    let none = mount.join("cofferdam-test-never-made");
+    drop(create_with(dir.path(), "f", false, Some(none)).unwrap());
+    let mut swept = sweep(dir.path(), soon()).await.unwrap();
+    swept.sort();
+    assert_eq!(swept, ["e", "f"]);
+    assert!(!cgroup.exists());
+}
+
+#[test]
+fn record_of_an_older_daemon_names_no_cgroup() {
+    let text = r#"{"version":1,"pod":"a","owner_pid":1,"lasting":true}"#;
+    let record: Record = serde_json::from_str(text).unwrap();
+    assert_eq!(record.cgroup, None);
 }

@@ -28,6 +28,7 @@ fn plan() -> LaunchPlan {
     LaunchPlan {
         program: PathBuf::from("/usr/libexec/cofferdam-vmm"),
         run_folder: PathBuf::from("/run/cofferdam/pods/a"),
+        cgroup: None,
         name: "a".to_owned(),
         identity: Identity { uid: 1, gid: 1 },
         lifetime: Lifetime::WithLauncher,

@@ -64,6 +64,7 @@ impl Scene {
         LaunchPlan {
             program: self.program.clone(),
             run_folder: self.folder().to_owned(),
+            cgroup: None,
             name: "test".to_owned(),
             identity: Identity {
                 uid: NOBODY,

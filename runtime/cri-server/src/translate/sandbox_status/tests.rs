@@ -1,12 +1,11 @@
 //! Tests of a sandbox's status with values.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use cri::v1::{
     LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode, PodSandboxConfig,
     PodSandboxMetadata,
 };
-use model::Stages;
 use pod::Note;
 
 use super::*;
@@ -47,7 +46,9 @@ fn status(phase: PodPhase) -> PodStatus {
         created_at_ns: 1_795_341_600_000_000_000,
         phase,
         containers: BTreeMap::new(),
-        stages: Stages::begin(Instant::now()),
+        stages: Vec::new(),
+        monitor_pid: None,
+        cgroup: None,
         launch: None,
     }
 }
