@@ -394,14 +394,21 @@ impl RuntimeService for RuntimeDoor {
         &self,
         _request: Request<ListMetricDescriptorsRequest>,
     ) -> Answer<ListMetricDescriptorsResponse> {
-        Err(not_served(not_served::METRICS))
+        answer("ListMetricDescriptors", async {
+            Ok(rpc::pod_sandbox_metrics::list_metric_descriptors())
+        })
+        .await
     }
 
     async fn list_pod_sandbox_metrics(
         &self,
         _request: Request<ListPodSandboxMetricsRequest>,
     ) -> Answer<ListPodSandboxMetricsResponse> {
-        Err(not_served(not_served::METRICS))
+        answer("ListPodSandboxMetrics", async {
+            let pod_metrics = rpc::pod_sandbox_metrics::list_pod_sandbox_metrics(&self.0).await;
+            Ok(ListPodSandboxMetricsResponse { pod_metrics })
+        })
+        .await
     }
 
     type StreamPodSandboxMetricsStream = Pieces<StreamPodSandboxMetricsResponse>;
@@ -410,7 +417,15 @@ impl RuntimeService for RuntimeDoor {
         &self,
         _request: Request<StreamPodSandboxMetricsRequest>,
     ) -> Answer<Self::StreamPodSandboxMetricsStream> {
-        Err(not_served(not_served::METRICS))
+        answer("StreamPodSandboxMetrics", async {
+            let all = rpc::pod_sandbox_metrics::list_pod_sandbox_metrics(&self.0).await;
+            Ok(stream::pieces(all, |pod_sandbox_metrics| {
+                StreamPodSandboxMetricsResponse {
+                    pod_sandbox_metrics,
+                }
+            }))
+        })
+        .await
     }
 
     async fn runtime_config(
@@ -425,8 +440,12 @@ impl RuntimeService for RuntimeDoor {
 
     async fn update_pod_sandbox_resources(
         &self,
-        _request: Request<UpdatePodSandboxResourcesRequest>,
+        request: Request<UpdatePodSandboxResourcesRequest>,
     ) -> Answer<UpdatePodSandboxResourcesResponse> {
-        Err(not_served(not_served::UPDATE_SANDBOX))
+        answer("UpdatePodSandboxResources", async {
+            let request = request.into_inner();
+            rpc::update_pod_sandbox_resources::update_pod_sandbox_resources(&self.0, &request)
+        })
+        .await
     }
 }

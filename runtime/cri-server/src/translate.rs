@@ -5,6 +5,7 @@ mod container_plan;
 mod container_status;
 mod filter;
 mod image;
+mod metrics;
 mod refusal;
 mod resources;
 mod sandbox_check;
@@ -21,6 +22,7 @@ pub(crate) use filter::{
     container_matches, container_stats_match, image_matches, sandbox_matches, sandbox_stats_match,
 };
 pub(crate) use image::{image, image_names};
+pub(crate) use metrics::{container_metrics, descriptors, guest_metrics};
 pub(crate) use refusal::Refusal;
 pub(crate) use resources::limits_change;
 pub(crate) use sandbox_check::{check_sandbox, shares_pid_namespace};

@@ -4,10 +4,6 @@ use tonic::Status;
 
 pub(crate) const STREAMING: &str =
     "exec, attach and port-forward need the streaming server, which this build does not have";
-pub(crate) const METRICS: &str =
-    "metrics are not listed by this build: ask for the statistics of containers and sandboxes";
-pub(crate) const UPDATE_SANDBOX: &str =
-    "a VM's processors and memory can't be changed while it runs in this build";
 pub(crate) const CHECKPOINT: &str = "a container in a VM can't be checkpointed by this build";
 
 /// The answer.

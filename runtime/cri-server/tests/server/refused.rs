@@ -248,10 +248,6 @@ async fn calls_that_are_not_served_say_why() {
         exec: ExecRequest::default(), "streaming server";
         attach: AttachRequest::default(), "streaming server";
         port_forward: PortForwardRequest::default(), "streaming server";
-        list_metric_descriptors: ListMetricDescriptorsRequest::default(), "metrics";
-        list_pod_sandbox_metrics: ListPodSandboxMetricsRequest::default(), "metrics";
-        stream_pod_sandbox_metrics: StreamPodSandboxMetricsRequest::default(), "metrics";
-        update_pod_sandbox_resources: UpdatePodSandboxResourcesRequest::default(), "processors";
         checkpoint_container: CheckpointContainerRequest::default(), "checkpoint";
     }
 }

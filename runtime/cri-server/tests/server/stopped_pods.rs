@@ -369,3 +369,21 @@ async fn what_does_not_run_uses_nothing_and_is_in_no_list() {
     let streamed = runtime.stream_pod_sandbox_stats(request).await.unwrap();
     assert_eq!(streamed.into_inner().message().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn resize_of_a_pod_is_taken_and_of_none_is_refused() {
+    let bench = recorded();
+    let mut daemon = bench.serve().await;
+    let request = |id: &str| UpdatePodSandboxResourcesRequest {
+        pod_sandbox_id: id.to_owned(),
+        resources: Some(LinuxContainerResources {
+            memory_limit_in_bytes: 4 << 30,
+            ..Default::default()
+        }),
+        overhead: None,
+    };
+    let taken = daemon.runtime.update_pod_sandbox_resources(request(WEB));
+    taken.await.unwrap();
+    let refused = daemon.runtime.update_pod_sandbox_resources(request("ff"));
+    check(refused.await, Code::NotFound, "there is no sandbox \"ff\"");
+}

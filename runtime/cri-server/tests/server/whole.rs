@@ -1,7 +1,8 @@
 //! The daemon as a whole: who it is, whether it is ready, how it begins and ends.
 
 use cri::v1::{
-    CgroupDriver, NetworkConfig, RuntimeConfig, RuntimeConfigRequest, StatusRequest,
+    CgroupDriver, ListMetricDescriptorsRequest, ListPodSandboxMetricsRequest, NetworkConfig,
+    RuntimeConfig, RuntimeConfigRequest, StatusRequest, StreamPodSandboxMetricsRequest,
     UpdateRuntimeConfigRequest, VersionRequest,
 };
 use cri_server::{ServeError, SocketError, serve};
@@ -115,4 +116,23 @@ async fn daemon_that_ends_leaves_no_socket_and_another_begins() {
         daemon.end().await;
         assert!(!bench.settings().socket.exists());
     }
+}
+
+#[tokio::test]
+async fn metrics_are_described_and_a_node_without_pods_has_none() {
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
+    let request = ListMetricDescriptorsRequest {};
+    let described = daemon.runtime.list_metric_descriptors(request).await;
+    let described = described.unwrap().into_inner().descriptors;
+    let named = |name: &str| described.iter().any(|one| one.name == name);
+    assert!(named("container_cpu_usage_seconds_total"), "{described:?}");
+    assert!(described.iter().all(|one| !one.help.is_empty()));
+    let request = ListPodSandboxMetricsRequest {};
+    let listed = daemon.runtime.list_pod_sandbox_metrics(request).await;
+    assert!(listed.unwrap().into_inner().pod_metrics.is_empty());
+    let request = StreamPodSandboxMetricsRequest {};
+    let streamed = daemon.runtime.stream_pod_sandbox_metrics(request).await;
+    let first = streamed.unwrap().into_inner().message().await.unwrap();
+    assert_eq!(first, None);
 }
