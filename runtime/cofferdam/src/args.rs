@@ -37,6 +37,18 @@ pub(crate) enum Command {
     /// Pull, import, list and remove images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// List the pods that the daemon of this node runs
+    ///
+    /// Newest first. Any start of an id that no other has stands for it, here and in crictl.
+    Pods(ListArguments),
+    /// List the containers that the daemon of this node runs
+    ///
+    /// Newest first. Any start of an id that no other has stands for it, here and in crictl.
+    Ps(ListArguments),
+    /// List the images: the same as `cofferdam image ls`
+    Images(JsonArgument),
+    // Without a text here, the help is that of the arguments, the long part too.
+    Inspect(InspectArguments),
     /// Say whether this host can run VMs, and what to do where it can't
     Check(CheckArguments),
     /// Print every configuration key with its meaning and default
@@ -191,6 +203,37 @@ pub(crate) struct RemoveArguments {
     /// Name, digest or id
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Asks the daemon at cri.socket of the configuration (see `cofferdam serve`)."
+)]
+pub(crate) struct ListArguments {
+    /// Also those that do not run
+    #[arg(short, long)]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArgument,
+}
+
+/// Show all about one pod, container or image.
+///
+/// A pod shows how long each stage of its start took, its address, its monitor's process and its cgroup on this host; a container how it
+/// ended and where its log is.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cofferdam inspect 3f9c
+  cofferdam inspect web --json
+  cofferdam inspect docker.io/library/busybox:latest")]
+pub(crate) struct InspectArguments {
+    /// Any start of its id that no other has, or its whole name
+    #[arg(value_name = "ID")]
+    pub(crate) what: String,
+
+    #[command(flatten)]
+    pub(crate) output: JsonArgument,
 }
 
 #[derive(Debug, Args)]

@@ -46,7 +46,7 @@ pub(crate) fn image(config: &Config, command: &ImageCommand) -> anyhow::Result<(
     match command {
         ImageCommand::Pull(arguments) => pull::pull(config, store, arguments),
         ImageCommand::Import(arguments) => import(&store, arguments),
-        ImageCommand::Ls(output) => list(&store, output.json),
+        ImageCommand::Ls(output) => list_of(&store, output.json),
         ImageCommand::Rm(arguments) => {
             for what in &arguments.images {
                 remove(&store, what)?;
@@ -54,6 +54,11 @@ pub(crate) fn image(config: &Config, command: &ImageCommand) -> anyhow::Result<(
             Ok(())
         }
     }
+}
+
+/// `cofferdam images`.
+pub(crate) fn list(config: &Config, output: &JsonArgument) -> anyhow::Result<()> {
+    list_of(&Store::open(&config.image_dir())?, output.json)
 }
 
 fn import(store: &Store, arguments: &ImportArguments) -> anyhow::Result<()> {
@@ -110,7 +115,7 @@ fn describe(progress: &Progress) -> String {
     }
 }
 
-fn list(store: &Store, json: bool) -> anyhow::Result<()> {
+fn list_of(store: &Store, json: bool) -> anyhow::Result<()> {
     let images = store.list()?;
     if json {
         return output::json(&images.iter().map(Row::from).collect::<Vec<_>>());

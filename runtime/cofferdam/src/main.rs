@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod config;
+mod daemon;
 mod image;
 mod output;
 mod run;
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command, LogFormat};
 use config::Config;
+use daemon::Question;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -47,6 +49,10 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = Config::load(arguments.config.as_deref())?;
     match &arguments.command {
         Command::Image(command) => image::image(&config, command)?,
+        Command::Images(output) => image::list(&config, output)?,
+        Command::Pods(arguments) => daemon::ask(&config, Question::Pods(arguments))?,
+        Command::Ps(arguments) => daemon::ask(&config, Question::Containers(arguments))?,
+        Command::Inspect(arguments) => daemon::ask(&config, Question::Inspect(arguments))?,
         Command::Check(check) => {
             if !check::check(&config, check.output.json)? {
                 return Ok(ExitCode::FAILURE);

@@ -79,7 +79,9 @@ fn configuration(case: &Case) -> Result<()> {
 fn help(case: &Case) -> Result<()> {
     let ended = case.tell(&["--help"])?;
     ended.expect_code(0)?;
-    for command in ["run", "image", "check", "config", "version"] {
+    for command in [
+        "run", "image", "images", "pods", "ps", "inspect", "check", "config", "version",
+    ] {
         let case = case.tell(&[command, "--help"])?;
         case.expect_code(0)?;
         ensure!(

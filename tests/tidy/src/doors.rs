@@ -56,8 +56,8 @@ pub const DOORS: &[Door] = &[
     },
     Door {
         package: "tonic",
-        crates: &["cri", "cri-server"],
-        reason: "gRPC ends in the daemon's CRI door",
+        crates: &["cri", "cri-server", "cofferdam"],
+        reason: "gRPC ends in the daemon's CRI door, and in the commands that ask it",
     },
     Door {
         package: "reqwest",

@@ -39,6 +39,11 @@ fn help_of_a_command_has_its_long_text() {
     check(&["cofferdam", "serve", "--help"], "until SIGTERM");
     check(&["cofferdam", "image", "pull", "--help"], "Docker Hub");
     check(&["cofferdam", "image", "--help"], "Pull an image");
+    check(
+        &["cofferdam", "inspect", "--help"],
+        "each stage of its start",
+    );
+    check(&["cofferdam", "ps", "--help"], "cri.socket");
     check(&["cofferdam", "--help"], "Serve kubelet");
 }
 
@@ -54,5 +59,7 @@ fn wrong_arguments_are_refused() {
     check(&["cofferdam", "image", "pull"]);
     check(&["cofferdam", "image", "pull", "a", "--username", "me"]);
     check(&["cofferdam", "image", "pull", "a", "--password-stdin"]);
+    check(&["cofferdam", "inspect"]);
+    check(&["cofferdam", "pods", "web"]);
     check(&["cofferdam", "walk"]);
 }
