@@ -15,11 +15,13 @@ mod test_image;
 mod whole_run;
 
 mod check;
+mod cri_cgroup;
 mod cri_container;
 mod cri_events;
 mod cri_exec;
 mod cri_limits;
 mod cri_log;
+mod cri_metrics;
 mod cri_network;
 mod cri_restart;
 mod cri_sandbox;
@@ -63,11 +65,13 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("disk_removal", disk_removal::TESTS),
     ("cri_sandbox", cri_sandbox::TESTS),
     ("cri_container", cri_container::TESTS),
+    ("cri_cgroup", cri_cgroup::TESTS),
     ("cri_log", cri_log::TESTS),
     ("cri_network", cri_network::TESTS),
     ("cri_stop", cri_stop::TESTS),
     ("cri_exec", cri_exec::TESTS),
     ("cri_limits", cri_limits::TESTS),
+    ("cri_metrics", cri_metrics::TESTS),
     ("cri_events", cri_events::TESTS),
     ("cri_restart", cri_restart::TESTS),
 ];
