@@ -9,7 +9,7 @@ use std::{
 use cri::v1::{ContainerEventResponse, ContainerEventType as Kind};
 use model::ContainerId;
 use pod::{Container, ContainerPhase, PodPhase, PodStatus};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::{
     limits,
@@ -24,6 +24,8 @@ pub(crate) struct Events {
     /// When the last one happened: the clock may be set back, the events' times must not fall. Held while one is sent, so that the
     /// order is that of the times; a std mutex, for nothing is awaited.
     last_ns: Mutex<i64>,
+    /// Whether the daemon ends: the streams end then.
+    over: watch::Sender<bool>,
 }
 
 /// One thing that happened.
@@ -39,7 +41,17 @@ impl Events {
         Self {
             sender: broadcast::Sender::new(limits::EVENTS),
             last_ns: Mutex::new(0),
+            over: watch::Sender::new(false),
         }
+    }
+
+    /// Ends the streams of those who listen, who would listen for ever.
+    pub(crate) fn end(&self) {
+        self.over.send_replace(true);
+    }
+
+    pub(crate) fn over(&self) -> watch::Receiver<bool> {
+        self.over.subscribe()
     }
 
     pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<ContainerEventResponse>> {

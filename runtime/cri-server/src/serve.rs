@@ -72,15 +72,17 @@ pub async fn serve(
     }
     tracing::info!(socket = %node.settings.socket.display(), "serving the Container Runtime Interface");
     let shutdown = node.deadlines.shutdown;
+    let events = Arc::clone(&node.events);
     let doors = Doors::new(node);
     let (ending, ended) = oneshot::channel();
     let until = async {
         end.await;
         tracing::info!("asked to end; the pods live on");
+        events.end();
         // Nobody hears it when serving has failed meanwhile.
         ending.send(()).ok();
     };
-    // A stream of events never ends by itself, and neither does an exec without a timeout.
+    // An exec without a timeout may never end.
     let patience = async {
         match ended.await {
             Ok(()) => sleep(shutdown).await,

@@ -1,9 +1,12 @@
-//! GetContainerEvents: what happens from now on, without an end.
+//! GetContainerEvents: what happens from now on, until the daemon ends.
 
 use std::sync::Arc;
 
 use cri::v1::ContainerEventResponse;
-use tokio_stream::{Stream, StreamExt, wrappers::BroadcastStream};
+use tokio_stream::{
+    Stream, StreamExt,
+    wrappers::{BroadcastStream, WatchStream},
+};
 use tonic::Status;
 
 use crate::node::Node;
@@ -12,10 +15,15 @@ use crate::node::Node;
 pub(crate) fn get_container_events(
     node: &Arc<Node>,
 ) -> impl Stream<Item = Result<ContainerEventResponse, Status>> + use<> {
-    BroadcastStream::new(node.events.listen()).map(|event| match event {
+    let told = BroadcastStream::new(node.events.listen()).map(|event| match event {
         Ok(event) => Ok(ContainerEventResponse::clone(&event)),
         Err(lagged) => Err(Status::data_loss(format!(
             "the reader is too slow for the events ({lagged}): list, and listen again"
         ))),
-    })
+    });
+    let over = WatchStream::new(node.events.over()).filter(|over| *over);
+    // Whatever comes behind None is not told.
+    told.map(Some)
+        .merge(over.map(|_over| None))
+        .map_while(|event| event)
 }

@@ -1,9 +1,9 @@
 //! The daemon as a whole: who it is, whether it is ready, how it begins and ends.
 
 use cri::v1::{
-    CgroupDriver, ListMetricDescriptorsRequest, ListPodSandboxMetricsRequest, NetworkConfig,
-    RuntimeConfig, RuntimeConfigRequest, StatusRequest, StreamPodSandboxMetricsRequest,
-    UpdateRuntimeConfigRequest, VersionRequest,
+    CgroupDriver, GetEventsRequest, ListMetricDescriptorsRequest, ListPodSandboxMetricsRequest,
+    NetworkConfig, RuntimeConfig, RuntimeConfigRequest, StatusRequest,
+    StreamPodSandboxMetricsRequest, UpdateRuntimeConfigRequest, VersionRequest,
 };
 use cri_server::{ServeError, SocketError, serve};
 
@@ -135,4 +135,14 @@ async fn metrics_are_described_and_a_node_without_pods_has_none() {
     let streamed = daemon.runtime.stream_pod_sandbox_metrics(request).await;
     let first = streamed.unwrap().into_inner().message().await.unwrap();
     assert_eq!(first, None);
+}
+
+#[tokio::test]
+async fn stream_of_events_ends_with_the_daemon() {
+    let bench = Bench::new();
+    let mut daemon = bench.serve().await;
+    let events = daemon.runtime.get_container_events(GetEventsRequest {});
+    let mut events = events.await.unwrap().into_inner();
+    let (last, ()) = tokio::join!(events.message(), daemon.end());
+    assert_eq!(last.unwrap(), None, "it ends, and is not cut off");
 }
