@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use cri::v1::runtime_service_client::RuntimeServiceClient;
@@ -77,6 +77,11 @@ impl<'a> Daemon<'a> {
         Ok(())
     }
 
+    /// Another client of it.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// What it has logged until now, for errors.
     pub(crate) fn log(&self) -> String {
         shown(&self.running.stderr.so_far())
@@ -100,7 +105,15 @@ impl<'a> Daemon<'a> {
 
     /// Something that is more than one call.
     pub(crate) fn block_on<T>(&self, work: impl AsyncFnOnce(Client) -> Result<T>) -> Result<T> {
-        let within = self.case.patience.stretch(deadlines::LONG_RUN);
+        self.run_within(self.case.patience.stretch(deadlines::LONG_RUN), work)
+    }
+
+    /// The same with a deadline of its own.
+    pub(crate) fn run_within<T>(
+        &self,
+        within: Duration,
+        work: impl AsyncFnOnce(Client) -> Result<T>,
+    ) -> Result<T> {
         let work = work(self.client.clone());
         self.tokio
             .block_on(async { tokio::time::timeout(within, work).await })

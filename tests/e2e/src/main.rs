@@ -19,8 +19,10 @@ mod cri_cgroup;
 mod cri_container;
 mod cri_events;
 mod cri_exec;
+mod cri_kubelet;
 mod cri_limits;
 mod cri_log;
+mod cri_many;
 mod cri_metrics;
 mod cri_network;
 mod cri_restart;
@@ -74,6 +76,8 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_metrics", cri_metrics::TESTS),
     ("cri_events", cri_events::TESTS),
     ("cri_restart", cri_restart::TESTS),
+    ("cri_kubelet", cri_kubelet::TESTS),
+    ("cri_many", cri_many::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {

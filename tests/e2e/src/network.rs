@@ -18,6 +18,9 @@ const PLUGINS: &str = "/usr/lib/cni";
 /// Folder of the leases below a test's network folder.
 pub(crate) const LEASES: &str = "leases";
 
+/// Folder of a test's own plugins below its network folder. They are found before the real ones.
+pub(crate) const OWN_PLUGINS: &str = "bin";
+
 /// Writes the network's configuration below `folder`, and says what the daemon's says of it.
 pub(crate) fn prepare(folder: &Path) -> Result<Table> {
     let conf_dir = folder.join("net.d");
@@ -37,12 +40,14 @@ pub(crate) fn prepare(folder: &Path) -> Result<Table> {
     });
     fs::write(conf_dir.join("10-e2e.conflist"), list.to_string())
         .context("write the CNI configuration")?;
+    let own = folder.join(OWN_PLUGINS);
+    fs::create_dir_all(&own).context("make the folder of a test's own plugins")?;
     let text = |path: &Path| Value::String(path.to_string_lossy().into_owned());
     Ok(Table::from_iter([
         ("conf_dir".to_owned(), text(&conf_dir)),
         (
             "bin_dirs".to_owned(),
-            Value::Array(vec![text(Path::new(PLUGINS))]),
+            Value::Array(vec![text(&own), text(Path::new(PLUGINS))]),
         ),
     ]))
 }
