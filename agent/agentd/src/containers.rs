@@ -38,15 +38,17 @@ use crate::{
     reap::reap,
     start::{self, ContainerPlan, Running, StdioPlan},
     stdio::StreamHandle,
+    volumes::Volumes,
 };
 
 /// Starts the owner's task, which ends with the process. Within the runtime.
-pub(crate) fn start_owner(setting: Arc<Setting>) -> std::io::Result<Owner> {
+pub(crate) fn start_owner(setting: Arc<Setting>, volumes: Volumes) -> std::io::Result<Owner> {
     let children = signal(SignalKind::child())?;
     let journal = Journal::new();
     let (owner, commands) = Owner::new(journal.newest());
     let containers = Containers {
         setting,
+        volumes,
         slots: HashMap::new(),
         pids: HashMap::new(),
         launching: 0,
@@ -78,6 +80,7 @@ enum Pod {
 /// The state.
 struct Containers {
     setting: Arc<Setting>,
+    volumes: Volumes,
     slots: HashMap<ContainerId, Slot>,
     /// Processes that run, to find whose exit it is.
     pids: HashMap<i32, (ContainerId, ExecId)>,
@@ -187,8 +190,9 @@ impl Containers {
         self.slots.insert(id.clone(), Slot::Starting);
         self.launching += 1;
         let (owner, setting) = (self.owner.clone(), Arc::clone(&self.setting));
+        let volumes = self.volumes.clone();
         tokio::spawn(async move {
-            let result = start::container(setting, plan).await.map(Box::new);
+            let result = start::container(setting, volumes, plan).await.map(Box::new);
             owner.tell(Command::Started { id, result, reply }).await;
         });
     }

@@ -8,7 +8,10 @@ use container::{
 };
 use thiserror::Error;
 
-use crate::root_fs::{self, RootFsError};
+use crate::{
+    root_fs::{self, RootFsError},
+    volumes,
+};
 
 /// Folder, mounts and cgroup of one container. Dropping it releases nothing.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub(crate) enum ReleaseError {
     Cgroup(#[from] CgroupError),
     #[error(transparent)]
     RootFs(#[from] RootFsError),
+    #[error("let go of the container's volumes")]
+    Volumes(#[source] io::Error),
     #[error("remove {path}")]
     Folder { path: PathBuf, source: io::Error },
 }
@@ -44,7 +49,12 @@ impl Holdings {
         };
         let killed = self.cgroup.kill().map_err(ReleaseError::from);
         let unmounted = root_fs::unmount(&self.folder).map_err(ReleaseError::from);
+        let released = volumes::release(&self.folder).map_err(ReleaseError::Volumes);
         let removed = self.cgroup.remove().map_err(ReleaseError::from);
-        killed.and(unmounted).and(removed).and_then(|()| folder())
+        killed
+            .and(unmounted)
+            .and(released)
+            .and(removed)
+            .and_then(|()| folder())
     }
 }

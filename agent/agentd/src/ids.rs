@@ -15,6 +15,20 @@ pub(crate) struct ContainerId(String);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct ExecId(String);
 
+/// A volume's id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct VolumeId(String);
+
+impl VolumeId {
+    pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
+        check(text, "volume").map(Self)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl ContainerId {
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         check(text, "container").map(Self)
@@ -50,6 +64,12 @@ impl ExecId {
 }
 
 impl fmt::Display for ContainerId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for VolumeId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }

@@ -23,6 +23,7 @@ mod start;
 mod stdio;
 mod sys;
 mod usage;
+mod volumes;
 
 use std::{env, fs::OpenOptions, io::Write, panic, process::ExitCode};
 

@@ -14,17 +14,19 @@ use crate::{
     deadlines::{DEVICE_DEADLINE, MAX_DEVICE_DEADLINE},
     devices,
     fault::{Fault, FaultKind},
-    ids::{ContainerId, ExecId},
+    ids::{ContainerId, ExecId, VolumeId},
     machine, network, pod,
     pod_files::{self, PodFiles},
     start::{self, ContainerPlan, RootPlan, StdioPlan, window_size},
     usage,
+    volumes::{VolumeMount, Volumes},
 };
 
 /// What the methods need.
 pub(crate) struct Service {
     pub(crate) setting: Arc<Setting>,
     pub(crate) owner: Owner,
+    pub(crate) volumes: Volumes,
     /// CLOCK_BOOTTIME when the server was ready.
     pub(crate) ready_at_us: u64,
     pub(crate) shutdown: Arc<Notify>,
@@ -129,6 +131,52 @@ impl Agent for Service {
     ) -> ttrpc::Result<wire::RemoveDeviceResponse> {
         devices::remove(request.pci_address.parse()?).await?;
         Ok(wire::RemoveDeviceResponse::default())
+    }
+
+    async fn write_volume(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::WriteVolumeRequest,
+    ) -> ttrpc::Result<wire::WriteVolumeResponse> {
+        self.volumes.write(request).await?;
+        Ok(wire::WriteVolumeResponse::default())
+    }
+
+    async fn mount_volume(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::MountVolumeRequest,
+    ) -> ttrpc::Result<wire::MountVolumeResponse> {
+        let id = VolumeId::parse(&request.volume_id)?;
+        let deadline = Duration::from_millis(request.timeout_ms).min(MAX_DEVICE_DEADLINE);
+        let address = request.pci_address.parse()?;
+        let volumes = self.volumes.clone();
+        let share = request.share;
+        to_its_end(async move { volumes.mount(id, address, share, deadline).await }).await?;
+        Ok(wire::MountVolumeResponse::default())
+    }
+
+    async fn read_volume_file(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::ReadVolumeFileRequest,
+    ) -> ttrpc::Result<wire::ReadVolumeFileResponse> {
+        let id = VolumeId::parse(&request.volume_id)?;
+        let read = self.volumes.read(id, &request.path, request.max_bytes);
+        Ok(wire::ReadVolumeFileResponse {
+            content: read.await?,
+            ..Default::default()
+        })
+    }
+
+    async fn remove_volume(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::RemoveVolumeRequest,
+    ) -> ttrpc::Result<wire::RemoveVolumeResponse> {
+        let id = VolumeId::parse(&request.volume_id)?;
+        self.volumes.remove(id).await?;
+        Ok(wire::RemoveVolumeResponse::default())
     }
 
     async fn start_container(
@@ -329,6 +377,7 @@ impl Service {
             writable_bytes: root.writable_bytes,
             stdio: StdioPlan::parse(request.stdio.get_or_default())?,
             share_pid_namespace: request.share_pid_namespace,
+            mounts: VolumeMount::parse_all(&request.mounts)?,
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     pod_files::{PodFileError, PodFiles},
     rpc::{Network, Service},
     stdio::listener::Listener as StdioListener,
+    volumes::Volumes,
 };
 
 /// Why the agent can't serve.
@@ -43,6 +44,8 @@ pub(crate) enum ServeError {
     Cgroup(CgroupError),
     #[error(transparent)]
     PodFiles(PodFileError),
+    #[error("remove the pod's volumes")]
+    Volumes(#[source] io::Error),
     #[error("power the guest off")]
     PowerOff(#[source] io::Error),
 }
@@ -61,16 +64,18 @@ pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
     let guest = setting.guest;
     let cgroup = Cgroup::at(&setting.cgroup);
     let files = PodFiles::below(&setting.state);
-    runtime.block_on(run(Arc::new(setting)))?;
+    let volumes = Volumes::below(&setting.state);
+    runtime.block_on(run(Arc::new(setting), volumes.clone()))?;
     if guest {
         return Err(ServeError::PowerOff(machine::power_off()));
     }
     files.remove().map_err(ServeError::PodFiles)?;
+    volumes.remove_all().map_err(ServeError::Volumes)?;
     cgroup.remove().map_err(ServeError::Cgroup)
 }
 
-async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
-    let owner = start_owner(Arc::clone(&setting)).map_err(ServeError::Children)?;
+async fn run(setting: Arc<Setting>, volumes: Volumes) -> Result<(), ServeError> {
+    let owner = start_owner(Arc::clone(&setting), volumes.clone()).map_err(ServeError::Children)?;
     let stdio = StdioListener::bind(&setting.stdio).map_err(|source| ServeError::Stdio {
         address: setting.stdio.clone(),
         source,
@@ -85,6 +90,7 @@ async fn run(setting: Arc<Setting>) -> Result<(), ServeError> {
         network: Network::new(&setting),
         update_turn: Arc::new(Semaphore::new(1)),
         setting,
+        volumes,
         owner,
         ready_at_us: machine::since_boot_us(),
         shutdown: Arc::clone(&shutdown),

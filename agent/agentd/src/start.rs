@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
 use agent::agent as wire;
 use container::{
     ChildStdio, Folder, Launch, LaunchError, Launched, Process as OciProcess, Spec, WindowSize,
-    cgroup::Cgroup, mount_files,
+    cgroup::Cgroup, mount_files, mount_volumes,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::spawn_blocking;
@@ -21,6 +21,7 @@ use crate::{
     process::Process,
     root_fs::{self, Image},
     stdio,
+    volumes::{VolumeMount, Volumes},
 };
 
 /// Launchers are this program. The link follows it to every root and over every upgrade.
@@ -36,6 +37,7 @@ pub(crate) struct ContainerPlan {
     pub(crate) stdio: StdioPlan,
     /// In the pod's PID namespace.
     pub(crate) share_pid_namespace: bool,
+    pub(crate) mounts: Vec<VolumeMount>,
 }
 
 /// What is to be below the container's writable layer.
@@ -86,6 +88,7 @@ pub(crate) fn window_size(columns: u32, rows: u32) -> Result<WindowSize, Fault> 
 /// Everything from the folder to the executed command.
 pub(crate) async fn container(
     setting: Arc<Setting>,
+    volumes: Volumes,
     plan: ContainerPlan,
 ) -> Result<Running, Fault> {
     let image = match &plan.root {
@@ -123,6 +126,8 @@ pub(crate) async fn container(
     let started = start(plan.stdio, move |stdio| {
         root_fs::mount(&folder, &image, plan.writable_bytes)
             .map_err(|error| Fault::internal(&error))?;
+        let mounts = volumes.bind(&plan.mounts, &folder)?;
+        mount_volumes(&mut spec, &mounts, &folder.root())?;
         let files = files.of(&spec, folder.path());
         let files = files.map_err(|error| Fault::internal(&error))?;
         mount_files(&mut spec, &files, &folder.root(), !read_only)?;

@@ -6,6 +6,7 @@
 //!                     libcontainer/  libcontainer's own state
 //!                     console.sock   while a terminal is handed over
 //!                     root  image  writable   mount points, agentd's
+//!                     mounts/<number>    mount points for paths in volumes, agentd's
 //! ```
 
 use std::{
@@ -59,6 +60,12 @@ impl Folder {
         self.path.join("writable")
     }
 
+    /// The folder of mount points for paths in volumes.
+    #[must_use]
+    pub fn mounts(&self) -> PathBuf {
+        self.path.join("mounts")
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.path.join("config.json")
     }
@@ -86,8 +93,24 @@ impl Folder {
         for mount_point in [self.root(), self.writable(), self.image()] {
             gone(fs::remove_dir(mount_point))?;
         }
+        remove_mount_points(&self.mounts())?;
         gone(fs::remove_dir_all(&self.path))
     }
+}
+
+fn remove_mount_points(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => gone(fs::remove_dir(entry.path()))?,
+            false => gone(fs::remove_file(entry.path()))?,
+        }
+    }
+    Ok(())
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

@@ -33,6 +33,7 @@ mod read_only;
 pub mod spec;
 mod sys;
 mod terminal;
+mod volumes;
 
 pub use failure::{Failure, FailureKind};
 pub use files::{PodFile, mount_files};
@@ -44,3 +45,4 @@ pub use oci_spec::runtime::{Process, Spec};
 pub use pid_namespace::{
     INIT_ARGUMENT, PAUSE_ARGUMENT, PidNamespace, init_main, join_pid_namespace, pause_main,
 };
+pub use volumes::{VolumeSource, mount_volumes};

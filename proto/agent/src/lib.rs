@@ -60,3 +60,12 @@ pub const STDIO_PORT: u32 = 1025;
 
 /// Largest `oci_spec` or `oci_process` that the agent takes, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
+
+/// Most content that the files of one tree of a volume have, in bytes.
+pub const MAX_VOLUME_BYTES: u64 = 32 << 20;
+
+/// Most entries of one tree of a volume.
+pub const MAX_VOLUME_ENTRIES: usize = 16384;
+
+/// Largest part of a volume's file that is read back, in bytes.
+pub const MAX_READ_BYTES: u32 = 1 << 20;

@@ -27,7 +27,7 @@ use crate::{
 /// One agent that has answered Hello. Clones share its connection; dropping the last one closes it.
 #[derive(Clone)]
 pub struct Agent {
-    client: AgentClient,
+    pub(crate) client: AgentClient,
     connector: Connector,
     hello: Hello,
 }
@@ -451,16 +451,16 @@ impl Agent {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Also tells the guest when nobody will wait any more.
-fn context_of(deadline: Duration) -> Context {
+pub(crate) fn context_of(deadline: Duration) -> Context {
     context::with_timeout(i64::try_from(deadline.as_nanos()).unwrap_or(i64::MAX))
 }
 
-async fn within<Answer>(
+pub(crate) async fn within<Answer>(
     call: &'static str,
     deadline: Duration,
     answer: impl Future<Output = ttrpc::Result<Answer>>,

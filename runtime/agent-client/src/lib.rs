@@ -15,6 +15,7 @@ mod request;
 mod stdin;
 mod text;
 mod usage;
+mod volume;
 
 pub use agent::PROTOCOL_VERSION;
 pub use call::{Agent, Hello};
@@ -25,6 +26,7 @@ pub use output::OutputStream;
 pub use request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Root, Stdio};
 pub use stdin::StdinSink;
 pub use usage::{InterfaceUsage, PodUsage, Pressure, PressureShare, Traffic, Usage};
+pub use volume::{MOST_TREE_BYTES, MOST_TREE_ENTRIES, TreeEntry, TreeKind, VolumeMount};
 
 /// Which of a process's streams of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use agent::agent as wire;
 use model::PodNetwork;
 
-use crate::network;
+use crate::{network, volume::VolumeMount};
 
 /// Names one process of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct ContainerStart {
     pub stdio: Stdio,
     /// In the pod's PID namespace, whatever the specification says.
     pub share_pid_namespace: bool,
+    /// Each is possible after those before it.
+    pub mounts: Vec<VolumeMount>,
 }
 
 /// What is below a container's writable layer.
@@ -113,6 +115,11 @@ impl From<ContainerStart> for wire::StartContainerRequest {
             root: Some(root).into(),
             oci_spec: container.oci_spec,
             share_pid_namespace: container.share_pid_namespace,
+            mounts: container
+                .mounts
+                .into_iter()
+                .map(wire::VolumeMount::from)
+                .collect(),
             stdio: Some(container.stdio.into()).into(),
             ..Self::default()
         }

@@ -72,6 +72,7 @@ macro_rules! id {
 
 id!(PodId, "Names one pod on this host.");
 id!(ContainerId, "Names one container within its pod's guest.");
+id!(VolumeId, "Names one volume within its pod's guest.");
 
 fn is_label(text: &str) -> bool {
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);

@@ -6,6 +6,7 @@ mod exit;
 mod fault;
 mod id;
 mod limits;
+mod mount;
 mod network;
 mod security;
 mod size;
@@ -17,8 +18,9 @@ pub use container::{
 };
 pub use exit::ExitStatus;
 pub use fault::{Fault, chain};
-pub use id::{BadId, ContainerId, PodId};
+pub use id::{BadId, ContainerId, PodId, VolumeId};
 pub use limits::{HugePageLimit, Limits, LimitsChange, NewLimit, Rlimit};
+pub use mount::{HostVolume, Mount};
 pub use network::{
     Address, BadMac, Interface, Mac, Neighbour, PodNetwork, Prefix, Route, RouteKind, Rule,
 };

@@ -194,6 +194,7 @@ impl Vm {
             oci_spec: serde_json::to_vec(&specification())?,
             stdio: Stdio::default(),
             share_pid_namespace: false,
+            mounts: Vec::new(),
         };
         let mut events = self.agent.events(0).await?;
         self.agent.start_container(container, self.step()).await?;

@@ -11,7 +11,7 @@ use std::{
 
 use agent_client::{
     Agent, AgentError, Connector, ContainerStart, Event, EventStream, Output, OutputStream,
-    ProcessEnd, ProcessExec, ProcessRef, Root, Stdio,
+    ProcessEnd, ProcessExec, ProcessRef, Root, Stdio, VolumeMount,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,6 +33,7 @@ pub(crate) struct Wanted {
     pub(crate) stdio: Stdio,
     pub(crate) writable_bytes: u64,
     pub(crate) share_pid_namespace: bool,
+    pub(crate) mounts: Vec<VolumeMount>,
 }
 
 /// What a finished process left.
@@ -110,6 +111,7 @@ impl Host {
             oci_spec: serde_json::to_vec(&wanted.spec).unwrap(),
             stdio: wanted.stdio,
             share_pid_namespace: wanted.share_pid_namespace,
+            mounts: wanted.mounts,
         };
         self.agent.start_container(container, DEADLINE).await
     }
@@ -188,6 +190,13 @@ impl Host {
         assert!(!mounts.contains(&state.display().to_string()), "{mounts}");
         let cgroup = format!("/proc/{pid}/root/sys/fs/cgroup{}/{id}", self.cgroup);
         assert!(!Path::new(&cgroup).exists(), "{cgroup}");
+    }
+
+    /// Where a volume's folder is, as this process sees it.
+    pub(crate) fn volume(&self, id: &str) -> PathBuf {
+        let state = self.folder.path().join("state/.volumes").join(id);
+        let pid = self.child.id();
+        format!("/proc/{pid}/root{}", state.display()).into()
     }
 
     /// The names of the cgroups below a container's.
@@ -273,6 +282,7 @@ pub(crate) fn command(args: &[&str]) -> Wanted {
         stdio: Stdio::default(),
         writable_bytes: 1 << 20,
         share_pid_namespace: false,
+        mounts: Vec::new(),
     }
 }
 

@@ -14,3 +14,4 @@ mod pid_namespace;
 mod process;
 mod security;
 mod stream;
+mod volume;

@@ -405,6 +405,7 @@ async fn pod_is_made_once_with_its_container() {
         oci_spec: serde_json::to_vec(&wanted.spec).unwrap(),
         stdio: wanted.stdio,
         share_pid_namespace: false,
+        mounts: Vec::new(),
     };
     let mut pod = PodStart {
         pod_id: "p".into(),

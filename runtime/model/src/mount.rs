@@ -1,0 +1,68 @@
+//! What a container mounts, as plain values. Main types: [`Mount`], where and how; [`HostVolume`], what of the host. `pod` brings it into the guest.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a container sees something, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute.
+    pub destination: String,
+    /// It can't be written to.
+    pub read_only: bool,
+    /// With `read_only`: nor can what is mounted below it.
+    pub recursive_read_only: bool,
+    /// Mounts that are made below it later are seen, too.
+    pub receives_mounts: bool,
+}
+
+/// Something of the host that a container mounts. Paths are the host's, without links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostVolume {
+    /// A folder that is copied into the guest. With a link `..data` in it the copy follows the host's: the kubelet's ConfigMaps, Secrets,
+    /// projected volumes. The pod's containers share it.
+    Files {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file or folder that is copied when the container starts, for it alone.
+    Copy {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A file that is copied when the container starts, and whose end is written back when it ends: /dev/termination-log.
+    WrittenBack {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Guest memory in place of a tmpfs of the host, whose mode, owner and first content it has. The pod's containers share it.
+    Memory {
+        /// Where the host has its tmpfs mounted.
+        path: PathBuf,
+        /// Room in it, in bytes.
+        bytes: u64,
+        /// What of it; empty is all. Made when it is missing.
+        sub_path: String,
+    },
+    /// A file or folder that the guest works on itself.
+    Share {
+        /// The file or folder.
+        path: PathBuf,
+    },
+}
+
+impl HostVolume {
+    /// What it is of the host.
+    #[must_use]
+    pub fn path(&self) -> &PathBuf {
+        match self {
+            Self::Files { path }
+            | Self::Copy { path }
+            | Self::WrittenBack { path }
+            | Self::Memory { path, .. }
+            | Self::Share { path } => path,
+        }
+    }
+}
