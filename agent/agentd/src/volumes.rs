@@ -83,7 +83,7 @@ impl Volumes {
             entries,
         };
         let this = self.clone();
-        blocking(move || this.take_part(&id, part)).await
+        blocking(move || this.take_part(&id, &part)).await
     }
 
     /// Mounts a disk or a share.
@@ -201,7 +201,7 @@ impl Volumes {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_part(&self, id: &VolumeId, part: Part) -> Result<(), Fault> {
+    fn take_part(&self, id: &VolumeId, part: &Part) -> Result<(), Fault> {
         let mut unfinished = self.turn();
         let folder = self.folder(id);
         let mut so_far = if part.number == 0 {
@@ -216,7 +216,7 @@ impl Volumes {
             }
             so_far
         };
-        so_far.count(id, &part)?;
+        so_far.count(id, part)?;
         let new = folder.join(NEW);
         // The volume may be full: then there is no room for what is dropped in the end.
         let entries = part.entries.iter().filter(|_| !so_far.dropped);

@@ -78,6 +78,7 @@ fn attempt(config: &Config, arguments: &RunArguments) -> anyhow::Result<u8> {
         spec: plan.container.clone(),
         root: root(rootfs, plan.writable_bytes)?,
         output: OutputTo::Caller,
+        mounts: Vec::new(),
     };
     let pod_plan = pod_plan(config, &plan)?;
     let image_took = begun.elapsed();

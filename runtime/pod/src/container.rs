@@ -7,6 +7,8 @@ use model::{ContainerId, ContainerSpec, ExitStatus};
 use serde::{Deserialize, Serialize};
 use vm_client::PciAddress;
 
+use crate::volumes::{Mounted, Source};
+
 /// What a front door wants kept with a pod or a container and given back after a restart. `pod` does not look into it.
 pub type Note = serde_json::Value;
 
@@ -29,6 +31,9 @@ pub struct Container {
     pub(crate) writable_bytes: u64,
     /// The disk with its root, while it is on the VM's bus.
     pub(crate) disk: Option<PciAddress>,
+    /// What it mounts.
+    #[serde(default)]
+    pub(crate) mounts: Vec<Mounted>,
 }
 
 /// Where a container is in its life; the arrows are in `state::container`.
@@ -78,6 +83,16 @@ pub enum ExitCause {
 }
 
 impl Container {
+    /// The disks that it has on the VM's bus.
+    pub(crate) fn disks(&self) -> Vec<PciAddress> {
+        let image = |mounted: &Mounted| match &mounted.source {
+            Source::Image { disk, .. } => *disk,
+            Source::Host(_) => None,
+        };
+        let images = self.mounts.iter().filter_map(image);
+        self.disk.into_iter().chain(images).collect()
+    }
+
     /// Its end, if it has ended.
     #[must_use]
     pub fn exit(&self) -> Option<&Exit> {

@@ -13,6 +13,9 @@ const LOG: Duration = Duration::from_secs(10);
 /// Between two attempts to write to a log that could not be written to.
 pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(500);
 
+/// Between two attempts to copy a volume that changes. Each change of the host's is told, but for its last steps.
+pub(crate) const VOLUME_PAUSE: Duration = Duration::from_secs(1);
+
 /// The waits of one pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {

@@ -110,6 +110,18 @@ pub enum PodError {
     /// The specification.
     #[error("write the container's OCI specification")]
     Specification(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What a container mounts can't be read, or written back.
+    #[error("copy a volume between the host and the pod's VM")]
+    Volume(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its name.
+    #[error("name a volume of the pod")]
+    VolumeName,
+    /// What is to be worked on by host and guest alike.
+    #[error("the mount of {} can't be made: this build shares no folders of the host with a VM", path.display())]
+    NoShares {
+        /// Of the host.
+        path: std::path::PathBuf,
+    },
     /// A call to the agent.
     #[error("{attempt}")]
     Agent {
@@ -137,7 +149,7 @@ impl PodError {
             | Self::ContainerExists { .. }
             | Self::ContainerState { .. } => Fault::Refused,
             Self::NoContainer { .. } => Fault::NotFound,
-            Self::Unserved(_) => Fault::Invalid,
+            Self::Unserved(_) | Self::NoShares { .. } => Fault::Invalid,
             Self::Launch(_) | Self::Cgroup(_) => Fault::HostUnfit,
             Self::GuestEnded { .. } | Self::AgentLost { .. } | Self::TornDown | Self::Stdio(_) => {
                 Fault::GuestLost

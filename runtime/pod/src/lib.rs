@@ -26,6 +26,7 @@ mod recover;
 mod state;
 mod status;
 mod teardown;
+mod volumes;
 mod wall_clock;
 
 pub use agent_client::{
@@ -40,8 +41,8 @@ pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams
 pub use launch::Booted;
 pub use oci::{ProfileError, SpecificationError, check_container};
 pub use plan::{
-    ContainerPlan, ExecPlan, Hold, Identity, Lifetime, Nic, NicQueue, OutputTo, PodPlan, Root,
-    RootSegment,
+    ContainerPlan, ExecPlan, Hold, Identity, Lifetime, MountPlan, Nic, NicQueue, OutputTo, PodPlan,
+    Root, RootSegment, VolumeSource,
 };
 pub use record::{RecordError, sweep};
 pub use recover::{Recovered, recover};

@@ -8,6 +8,7 @@ mod deeds;
 mod entry;
 mod limits;
 mod logs;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +17,7 @@ use std::{
 };
 
 use agent_client::{Agent, AgentError, Event, EventStream, ProcessEnd};
-use model::{ContainerId, ExitStatus};
+use model::{ContainerId, ExitStatus, VolumeId};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -33,6 +34,7 @@ use crate::{
     state::pod::{self as state, Deed, Fact, Phase},
     status::{PodPhase, PodStatus},
     teardown::Held,
+    volumes::Watcher,
 };
 pub(crate) use command::Command;
 use command::{ExitSender, Reply};
@@ -102,6 +104,7 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         entries,
         watched: HashMap::new(),
         deeds: JoinSet::new(),
+        watchers: BTreeMap::new(),
         stop_replies: Vec::new(),
         forget_replies: Vec::new(),
         deadlines,
@@ -131,6 +134,8 @@ struct Owner {
     /// Who waits for the ends of processes.
     watched: HashMap<(String, String), ExitSender>,
     deeds: JoinSet<Outcome>,
+    /// They follow the host's folders that containers mount.
+    watchers: BTreeMap<VolumeId, Watcher>,
     status: watch::Sender<Arc<PodStatus>>,
     stop_replies: Vec<Reply<()>>,
     forget_replies: Vec<Reply<()>>,
@@ -279,6 +284,7 @@ impl Owner {
         tracing::debug!("tearing down");
         self.agent.send_replace(None);
         self.monitor = None;
+        self.watchers.clear();
         if let Some(held) = self.held.take() {
             self.deeds.spawn(deeds::tear_down(held, self.deadlines));
         }

@@ -3,7 +3,7 @@
 
 use std::{any::Any, collections::BTreeMap, fmt, fs::File, os::fd::OwnedFd, path::PathBuf};
 
-use model::{ContainerId, ContainerSpec, Mac, PodId, PodNetwork, VmSize};
+use model::{ContainerId, ContainerSpec, HostVolume, Mac, Mount, PodId, PodNetwork, VmSize};
 
 use crate::{Deadlines, cgroup::CgroupPlan, container::Note};
 
@@ -83,6 +83,47 @@ pub struct ContainerPlan {
     pub root: Root,
     /// Where its output goes.
     pub output: OutputTo,
+    /// What it mounts, each possible after those before it.
+    pub mounts: Vec<MountPlan>,
+}
+
+/// A mount of a container.
+#[derive(Debug)]
+pub struct MountPlan {
+    /// Where and how.
+    pub mount: Mount,
+    /// What.
+    pub source: VolumeSource,
+}
+
+/// What is mounted.
+pub enum VolumeSource {
+    /// Something of the host's.
+    Host(HostVolume),
+    /// An image, as a read-only disk of the container's own.
+    Image {
+        /// What lies end to end on the disk.
+        segments: Vec<RootSegment>,
+        /// What of it; empty is all.
+        sub_path: String,
+        /// Held while the container may use it.
+        hold: Hold,
+    },
+}
+
+impl fmt::Debug for VolumeSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(volume) => out.debug_tuple("Host").field(volume).finish(),
+            Self::Image {
+                segments, sub_path, ..
+            } => out
+                .debug_struct("Image")
+                .field("segments", segments)
+                .field("sub_path", sub_path)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 /// Where a container's output goes.

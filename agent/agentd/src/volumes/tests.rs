@@ -69,19 +69,19 @@ fn names(folder: &Path) -> Vec<String> {
 fn parts_come_in_order_and_the_first_begins_anew() {
     let (_state, volumes, id) = volume();
     let file = |name: &str| vec![entry(name, Kind::FILE, name)];
-    volumes.take_part(&id, part(0, false, file("a"))).unwrap();
+    volumes.take_part(&id, &part(0, false, file("a"))).unwrap();
     let early = volumes
-        .take_part(&id, part(2, true, file("c")))
+        .take_part(&id, &part(2, true, file("c")))
         .unwrap_err();
     assert_eq!(early.kind, FaultKind::FailedPrecondition);
     // What was unfinished has been forgotten with that.
-    assert!(volumes.take_part(&id, part(1, true, file("b"))).is_err());
+    assert!(volumes.take_part(&id, &part(1, true, file("b"))).is_err());
     assert!(volumes.content(&id).is_err());
-    volumes.take_part(&id, part(0, false, file("d"))).unwrap();
-    volumes.take_part(&id, part(1, true, file("e"))).unwrap();
+    volumes.take_part(&id, &part(0, false, file("d"))).unwrap();
+    volumes.take_part(&id, &part(1, true, file("e"))).unwrap();
     assert_eq!(names(&volumes.content(&id).unwrap()), ["d", "e"]);
     // It has no ..data, so it stays.
-    volumes.take_part(&id, part(0, true, file("f"))).unwrap();
+    volumes.take_part(&id, &part(0, true, file("f"))).unwrap();
     assert_eq!(names(&volumes.content(&id).unwrap()), ["d", "e"]);
     assert_eq!(names(&volumes.folder(&id)), ["content"]);
 }
@@ -90,13 +90,13 @@ fn parts_come_in_order_and_the_first_begins_anew() {
 fn watcher_sees_data_moved_over_and_nothing_of_the_old_tree_is_left() {
     let (_state, volumes, id) = volume();
     let first = config_map("..1", &[("a", "one"), ("old", "x")]);
-    volumes.take_part(&id, part(0, true, first)).unwrap();
+    volumes.take_part(&id, &part(0, true, first)).unwrap();
     let content = volumes.content(&id).unwrap();
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
     inotify::add_watch(&watch, &content, inotify::WatchFlags::MOVED_TO).unwrap();
     let second = config_map("..2", &[("a", "two"), ("new", "y")]);
     volumes
-        .take_part(&id, part(0, true, second.clone()))
+        .take_part(&id, &part(0, true, second.clone()))
         .unwrap();
     let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
     let mut events = inotify::Reader::new(&watch, &mut buffer);
@@ -113,7 +113,7 @@ fn watcher_sees_data_moved_over_and_nothing_of_the_old_tree_is_left() {
     assert_eq!(fs::read_to_string(content.join("a")).unwrap(), "two");
     let mode = fs::metadata(&content).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o750);
-    volumes.take_part(&id, part(0, true, second)).unwrap();
+    volumes.take_part(&id, &part(0, true, second)).unwrap();
     let mut events = inotify::Reader::new(&watch, &mut buffer);
     assert!(events.next().is_err(), "the same tree moves nothing");
 }
@@ -125,20 +125,20 @@ fn swap_does_not_follow_what_a_container_has_put_there() {
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("kept"), "").unwrap();
     let first = config_map("..1", &[("a", "one")]);
-    volumes.take_part(&id, part(0, true, first)).unwrap();
+    volumes.take_part(&id, &part(0, true, first)).unwrap();
     let content = volumes.content(&id).unwrap();
     for name in ["..2", "..data_tmp", "b"] {
         symlink(&outside, content.join(name)).unwrap();
     }
     let second = config_map("..2", &[("b", "two")]);
     // A link in the place of the new folder is no folder to remove: said, and nothing outside has changed.
-    drop(volumes.take_part(&id, part(0, true, second)));
+    drop(volumes.take_part(&id, &part(0, true, second)));
     assert_eq!(names(&outside), ["kept"]);
     // A ..data that leads elsewhere stops it.
     fs::remove_file(content.join("..data")).unwrap();
     symlink("../outside", content.join("..data")).unwrap();
     let third = config_map("..3", &[("b", "three")]);
-    assert!(volumes.take_part(&id, part(0, true, third)).is_err());
+    assert!(volumes.take_part(&id, &part(0, true, third)).is_err());
     assert_eq!(names(&outside), ["kept"]);
 }
 
@@ -149,7 +149,7 @@ fn only_regular_files_are_read_back() {
         entry("log", Kind::FILE, "the end"),
         entry("link", Kind::LINK, "log"),
     ];
-    volumes.take_part(&id, part(0, true, tree)).unwrap();
+    volumes.take_part(&id, &part(0, true, tree)).unwrap();
     let content = volumes.content(&id).unwrap();
     let fifo = content.join("fifo");
     rustix::fs::mknodat(

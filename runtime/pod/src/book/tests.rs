@@ -28,6 +28,7 @@ fn container(id: &str, phase: ContainerPhase) -> Container {
         log: Some("/var/log/x".into()),
         writable_bytes: 4096,
         disk: Some("0000:00:04.0".parse().unwrap()),
+        mounts: Vec::new(),
     }
 }
 

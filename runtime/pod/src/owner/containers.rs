@@ -3,9 +3,13 @@
 use agent_client::ProcessRef;
 use container_log::LogFile;
 use model::{ContainerId, ExitStatus};
-use vm_client::PciAddress;
 
-use super::{Owner, Reply, deeds, deeds::Outcome, entry::Entry};
+use super::{
+    Owner, Reply,
+    deeds::{self, Disks, Outcome},
+    entry::Entry,
+    volumes::divide,
+};
 use crate::{
     container::{Container, ContainerPhase},
     error::PodError,
@@ -35,6 +39,7 @@ impl Owner {
             spec,
             root,
             output,
+            mounts,
         } = plan;
         let (Phase::Running, Some(monitor)) = (self.phase, self.monitor.clone()) else {
             drop(reply.send(Err(PodError::NotRunning {
@@ -53,6 +58,13 @@ impl Owner {
             drop(reply.send(Err(error.into())));
             return;
         }
+        let (mounts, images) = match divide(mounts) {
+            Ok(divided) => divided,
+            Err(error) => {
+                drop(reply.send(Err(error)));
+                return;
+            }
+        };
         let container = Container {
             id: id.clone(),
             note,
@@ -65,25 +77,28 @@ impl Owner {
             },
             writable_bytes: root.writable_bytes,
             disk: None,
+            mounts,
         };
-        let entry = Entry::new(container, output, root.hold);
+        let hold = Box::new((root.hold, images.holds));
+        let entry = Entry::new(container, output, hold);
         self.entries.insert(id.clone(), entry);
+        let disks = images.disks;
         self.deeds
-            .spawn(deeds::add_disk(monitor, id, root.segments, reply));
+            .spawn(deeds::add_disks(monitor, id, (root.segments, disks), reply));
     }
 
-    pub(super) async fn disk_added(
+    pub(super) async fn disks_added(
         &mut self,
         id: ContainerId,
-        result: Result<PciAddress, PodError>,
+        result: Result<Disks, PodError>,
         reply: Reply<()>,
     ) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         let kept = match result {
-            Ok(address) => {
-                entry.set_disk(Some(address));
+            Ok(disks) => {
+                entry.set_disks(disks);
                 entry.ready = true;
                 self.save(&id).await
             }
@@ -91,7 +106,7 @@ impl Owner {
         };
         if let Err(error) = kept {
             let entry = self.entries.remove(&id);
-            self.release_disk(entry.as_ref());
+            self.release_disks(entry.as_ref());
             drop(reply.send(Err(error)));
             return;
         }
@@ -100,11 +115,11 @@ impl Owner {
         drop(reply.send(Ok(())));
     }
 
-    /// Takes the disk of a container that could not be kept off the bus; the guest has not seen it.
-    fn release_disk(&mut self, entry: Option<&Entry>) {
-        let disk = entry.and_then(|entry| entry.container().disk);
-        if let (Some(monitor), Some(disk)) = (self.monitor.clone(), disk) {
-            self.deeds.spawn(deeds::remove_disk(monitor, disk));
+    /// Takes the disks of a container that could not be kept off the bus; the guest has not seen them.
+    fn release_disks(&mut self, entry: Option<&Entry>) {
+        let disks = entry.map(|entry| entry.container().disks());
+        if let (Some(monitor), Some(disks)) = (self.monitor.clone(), disks) {
+            self.deeds.spawn(deeds::remove_disks(monitor, disks));
         }
     }
 
@@ -243,11 +258,14 @@ impl Owner {
                 return;
             }
         };
+        let container = entry.container().clone();
+        self.follow_volumes(&container);
         let start = deeds::Start {
-            container: entry.container().clone(),
+            container,
             disk,
             specification,
             log: self.following(id),
+            watchers: self.watchers.clone(),
         };
         self.deeds
             .spawn(deeds::start(monitor, agent, start, self.deadlines));
@@ -296,22 +314,22 @@ impl Owner {
             return;
         };
         let settle = deeds::Settle {
-            container: id.clone(),
+            container: entry.container().clone(),
             monitor: self.monitor.clone(),
             agent: self.agent.borrow().clone(),
-            disk: entry.container().disk,
             follower: entry.follower.take(),
         };
         self.deeds.spawn(deeds::settle(settle, self.deadlines));
     }
 
-    pub(super) async fn settled(&mut self, id: &ContainerId, disk_gone: bool) {
+    pub(super) async fn settled(&mut self, id: &ContainerId, disks_gone: bool) {
         if let Some(entry) = self.entries.get_mut(id)
-            && disk_gone
+            && disks_gone
         {
-            entry.set_disk(None);
+            entry.forget_disks();
         }
         self.tell(id, Fact::Settled).await;
+        self.unfollow_volumes();
         self.silent_yet().await;
     }
 
@@ -322,7 +340,7 @@ impl Owner {
         let remove = deeds::Remove {
             container: id.clone(),
             monitor: self.monitor.clone(),
-            disk: entry.container().disk,
+            disks: entry.container().disks(),
             book: self.book.clone(),
         };
         self.deeds.spawn(deeds::remove(remove));
@@ -391,7 +409,7 @@ impl Owner {
         let ids: Vec<ContainerId> = self.entries.keys().cloned().collect();
         for id in ids {
             if let Some(entry) = self.entries.get_mut(&id) {
-                entry.set_disk(None);
+                entry.forget_disks();
             }
             let fact = Fact::Lost {
                 at_ns: wall_clock::now_ns(),
@@ -403,16 +421,16 @@ impl Owner {
 
     pub(super) async fn done(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::DiskAdded {
+            Outcome::DisksAdded {
                 container,
                 result,
                 reply,
-            } => self.disk_added(container, result, reply).await,
+            } => self.disks_added(container, result, reply).await,
             Outcome::Started { container, result } => self.started(&container, *result).await,
             Outcome::Settled {
                 container,
-                disk_gone,
-            } => self.settled(&container, disk_gone).await,
+                disks_gone,
+            } => self.settled(&container, disks_gone).await,
             Outcome::Removed { container, result } => self.removed(&container, result),
             Outcome::Updated {
                 container,

@@ -1,9 +1,9 @@
 //! What the owner has done by tasks beside it, because it takes time. Each ends in an [`Outcome`] that the owner is told.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use agent_client::{Agent, AgentError, ContainerStart, Output, Root as AgentRoot, Stdio};
-use model::{ContainerId, LimitsChange, NamespaceOf};
+use model::{ContainerId, LimitsChange, NamespaceOf, VolumeId};
 use oci_spec::runtime::Spec;
 use tokio::{
     sync::oneshot,
@@ -22,6 +22,7 @@ use crate::{
     output::{Follower, Following},
     plan::RootSegment,
     teardown::{Held, teardown},
+    volumes::{self, Watcher},
 };
 
 /// SIGKILL.
@@ -29,9 +30,9 @@ const KILL: u32 = 9;
 
 /// What a deed came to.
 pub(super) enum Outcome {
-    DiskAdded {
+    DisksAdded {
         container: ContainerId,
-        result: Result<PciAddress, PodError>,
+        result: Result<Disks, PodError>,
         reply: oneshot::Sender<Result<(), PodError>>,
     },
     Started {
@@ -40,7 +41,7 @@ pub(super) enum Outcome {
     },
     Settled {
         container: ContainerId,
-        disk_gone: bool,
+        disks_gone: bool,
     },
     Removed {
         container: ContainerId,
@@ -58,49 +59,82 @@ pub(super) enum Outcome {
     Nothing,
 }
 
-/// Puts a container's root on the VM's bus.
-pub(super) async fn add_disk(
+/// Where the disks of a container are.
+pub(super) struct Disks {
+    pub(super) root: PciAddress,
+    /// In the order of its mounts.
+    pub(super) images: Vec<PciAddress>,
+}
+
+/// Puts a container's root and the images that it mounts on the VM's bus: all of them, or none.
+pub(super) async fn add_disks(
     monitor: Arc<Monitor>,
     container: ContainerId,
-    segments: Vec<RootSegment>,
+    (root, images): (Vec<RootSegment>, Vec<Vec<RootSegment>>),
     reply: oneshot::Sender<Result<(), PodError>>,
 ) -> Outcome {
+    let mut added = Vec::new();
     let result = async {
-        let plan = DiskPlan {
-            id: disk_id(&container)?,
-            segments: segments
-                .into_iter()
-                .map(|segment| SegmentPlan {
-                    file: segment.file,
-                    offset: 0,
-                    length: segment.length_bytes,
-                })
-                .collect(),
-            read_only: true,
-        };
-        monitor.add_disk(plan).await.map_err(PodError::Disk)
+        let disk = disk_id(&container, container.as_str())?;
+        let root = add_disk(&monitor, disk, root).await?;
+        added.push(root);
+        for (number, segments) in images.into_iter().enumerate() {
+            // They are told apart by their beginning, in which no container's id has a point.
+            let name = format!("{number}.{container}");
+            let disk = disk_id(&container, &name)?;
+            added.push(add_disk(&monitor, disk, segments).await?);
+        }
+        Ok(root)
     };
-    let result = result.await;
-    Outcome::DiskAdded {
+    let result = match result.await {
+        Ok(root) => {
+            let images = added.into_iter().skip(1).collect();
+            Ok(Disks { root, images })
+        }
+        Err(error) => {
+            drop(remove_disks(monitor, added).await);
+            Err(error)
+        }
+    };
+    Outcome::DisksAdded {
         container,
         result,
         reply,
     }
 }
 
-/// The disk's name: as much of the container's id as a serial number holds (virtio 1.3, section 5.2.6.1).
-fn disk_id(container: &ContainerId) -> Result<DiskId, PodError> {
+async fn add_disk(
+    monitor: &Monitor,
+    id: DiskId,
+    segments: Vec<RootSegment>,
+) -> Result<PciAddress, PodError> {
+    let segment = |segment: RootSegment| SegmentPlan {
+        file: segment.file,
+        offset: 0,
+        length: segment.length_bytes,
+    };
+    let plan = DiskPlan {
+        id,
+        segments: segments.into_iter().map(segment).collect(),
+        read_only: true,
+    };
+    monitor.add_disk(plan).await.map_err(PodError::Disk)
+}
+
+/// The disk's name: as much of it as a serial number holds (virtio 1.3, section 5.2.6.1).
+fn disk_id(container: &ContainerId, id: &str) -> Result<DiskId, PodError> {
     const BYTES: usize = 20;
-    let id = container.as_str();
     let name = id.get(..BYTES).unwrap_or(id).trim_end_matches('-');
     DiskId::try_from(name.to_owned()).map_err(|_invalid| PodError::DiskName {
         container: container.to_string(),
     })
 }
 
-pub(super) async fn remove_disk(monitor: Arc<Monitor>, disk: PciAddress) -> Outcome {
-    if let Err(error) = monitor.remove_device(disk).await {
-        tracing::warn!(%disk, error = &error as &dyn std::error::Error, "a disk stays on the bus");
+pub(super) async fn remove_disks(monitor: Arc<Monitor>, disks: Vec<PciAddress>) -> Outcome {
+    for disk in disks {
+        if let Err(error) = monitor.remove_device(disk).await {
+            tracing::warn!(%disk, error = &error as &dyn std::error::Error, "a disk stays on the bus");
+        }
     }
     Outcome::Nothing
 }
@@ -112,6 +146,8 @@ pub(super) struct Start {
     pub(super) specification: Spec,
     /// Where its output goes, unless to whoever starts it.
     pub(super) log: Option<Following>,
+    /// One for each folder that it mounts and that is followed.
+    pub(super) watchers: BTreeMap<VolumeId, Watcher>,
 }
 
 pub(super) async fn start(
@@ -142,6 +178,7 @@ async fn run_first_process(
         }
         None => None,
     };
+    let mounts = volumes::make(agent, &start.container, &start.watchers, deadlines).await?;
     let spec = &start.container.spec;
     let oci_spec = serde_json::to_vec(&start.specification)
         .map_err(|error| PodError::Specification(error.into()))?;
@@ -162,6 +199,7 @@ async fn run_first_process(
             terminal,
         },
         share_pid_namespace: spec.namespaces.pid == NamespaceOf::Pod,
+        mounts,
     };
     agent_call(
         "start the container",
@@ -215,52 +253,57 @@ pub(crate) async fn open_streams(
 
 /// What the end of a container needs.
 pub(super) struct Settle {
-    pub(super) container: ContainerId,
+    pub(super) container: Container,
     pub(super) monitor: Option<Arc<Monitor>>,
     pub(super) agent: Option<Agent>,
-    pub(super) disk: Option<PciAddress>,
     pub(super) follower: Option<Follower>,
 }
 
-/// Waits for the container's last output, then frees what it has in the guest and on the bus.
+/// Waits for the container's last output and writes back what it leaves to the host, then frees what it has in the guest and on the bus.
 pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
     let Settle {
         container,
         monitor,
         agent,
-        disk,
         follower,
     } = settle;
     let has_follower = follower.is_some();
     if let Some(follower) = follower {
         follower.drained(deadlines.drain).await;
     }
-    let mut disk_gone = disk.is_none();
+    let id = container.id.clone();
+    let mut disks_gone = container.disks().is_empty();
+    if let Some(agent) = &agent {
+        volumes::write_back(agent, &container, deadlines.call).await;
+    }
     // Streams that a caller reads end with the container in the guest, so it stays there until it is removed or the pod ends.
-    if let (true, Some(monitor), Some(agent), Some(disk)) = (has_follower, monitor, agent, disk) {
-        match free(&monitor, &agent, &container, disk, deadlines).await {
-            Ok(()) => disk_gone = true,
+    if let (true, false, Some(monitor), Some(agent)) = (has_follower, disks_gone, monitor, agent) {
+        match free(&monitor, &agent, &container, deadlines).await {
+            Ok(()) => disks_gone = true,
             Err(error) => {
-                tracing::warn!(%container, error = &error as &dyn std::error::Error, "something of an ended container stays in the guest");
+                tracing::warn!(container = %id, error = &error as &dyn std::error::Error, "something of an ended container stays in the guest");
             }
         }
     }
     Outcome::Settled {
-        container,
-        disk_gone,
+        container: id,
+        disks_gone,
     }
 }
 
 async fn free(
     monitor: &Monitor,
     agent: &Agent,
-    container: &ContainerId,
-    disk: PciAddress,
+    container: &Container,
     deadlines: Deadlines,
 ) -> Result<(), PodError> {
     let work = async {
-        let removed = agent.remove_container(container.as_str(), deadlines.call);
+        let removed = agent.remove_container(container.id.as_str(), deadlines.call);
         agent_call("remove the container in the guest", removed).await?;
+        volumes::free(agent, monitor, container, deadlines.call).await?;
+        let Some(disk) = container.disk else {
+            return Ok(());
+        };
         match agent.remove_device(&disk.to_string(), deadlines.call).await {
             // A container that never started may never have brought its disk in.
             Ok(()) | Err(AgentError::NotFound { .. }) => {}
@@ -278,7 +321,7 @@ async fn free(
 pub(super) struct Remove {
     pub(super) container: ContainerId,
     pub(super) monitor: Option<Arc<Monitor>>,
-    pub(super) disk: Option<PciAddress>,
+    pub(super) disks: Vec<PciAddress>,
     pub(super) book: Option<Book>,
 }
 
@@ -286,11 +329,11 @@ pub(super) async fn remove(remove: Remove) -> Outcome {
     let Remove {
         container,
         monitor,
-        disk,
+        disks,
         book,
     } = remove;
-    if let (Some(monitor), Some(disk)) = (monitor, disk) {
-        drop(remove_disk(monitor, disk).await);
+    if let Some(monitor) = monitor {
+        drop(remove_disks(monitor, disks).await);
     }
     let result = match book {
         Some(book) => book

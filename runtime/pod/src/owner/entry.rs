@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use model::Limits;
 use tokio::sync::oneshot;
-use vm_client::PciAddress;
 
+use super::deeds::Disks;
 use crate::{
     container::{Container, ContainerPhase, ExitCause},
     error::PodError,
@@ -13,6 +13,7 @@ use crate::{
     output::Follower,
     plan::{Hold, OutputTo},
     state::container::Stage,
+    volumes::Source,
 };
 
 pub(super) struct Entry {
@@ -83,9 +84,28 @@ impl Entry {
         &self.container
     }
 
-    pub(super) fn set_disk(&mut self, disk: Option<PciAddress>) {
-        if self.container.disk != disk {
-            Arc::make_mut(&mut self.container).disk = disk;
+    pub(super) fn set_disks(&mut self, disks: Disks) {
+        let container = Arc::make_mut(&mut self.container);
+        container.disk = Some(disks.root);
+        let mut images = disks.images.into_iter();
+        for mounted in &mut container.mounts {
+            if let Source::Image { disk, .. } = &mut mounted.source {
+                *disk = images.next();
+            }
+        }
+    }
+
+    /// None is on the bus any more.
+    pub(super) fn forget_disks(&mut self) {
+        if self.container.disks().is_empty() {
+            return;
+        }
+        let container = Arc::make_mut(&mut self.container);
+        container.disk = None;
+        for mounted in &mut container.mounts {
+            if let Source::Image { disk, .. } = &mut mounted.source {
+                *disk = None;
+            }
         }
     }
 

@@ -73,6 +73,8 @@ impl Owner {
             };
             match entry.stage {
                 Stage::Running { .. } => {
+                    let container = entry.container().clone();
+                    self.follow_volumes(&container);
                     self.follow_again(&id);
                 }
                 Stage::Starting { .. } => {

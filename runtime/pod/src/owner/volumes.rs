@@ -1,0 +1,77 @@
+//! What the owner does about its containers' volumes: which folders of the host are followed, and for how long. Below: `crate::volumes`.
+
+use model::HostVolume;
+
+use super::{Owner, entry::Entry};
+use crate::{
+    container::Container,
+    error::PodError,
+    plan::{Hold, MountPlan, RootSegment, VolumeSource},
+    state::container::Stage,
+    volumes::{Mounted, Source, Watcher},
+};
+
+/// What of a container's mounts is not for its record.
+#[derive(Default)]
+pub(super) struct Images {
+    /// A disk's files, for each image in order.
+    pub(super) disks: Vec<Vec<RootSegment>>,
+    pub(super) holds: Vec<Hold>,
+}
+
+/// Divides a container's mounts between its record and its disks.
+pub(super) fn divide(plans: Vec<MountPlan>) -> Result<(Vec<Mounted>, Images), PodError> {
+    let mut images = Images::default();
+    let mut mounts = Vec::new();
+    for MountPlan { mount, source } in plans {
+        let source = match source {
+            VolumeSource::Host(HostVolume::Share { path }) => {
+                return Err(PodError::NoShares { path });
+            }
+            VolumeSource::Host(volume) => Source::Host(volume),
+            VolumeSource::Image {
+                segments,
+                sub_path,
+                hold,
+            } => {
+                images.disks.push(segments);
+                images.holds.push(hold);
+                let disk = None;
+                Source::Image { disk, sub_path }
+            }
+        };
+        mounts.push(Mounted { mount, source });
+    }
+    Ok((mounts, images))
+}
+
+impl Owner {
+    /// Sees to it that the folders that the container mounts are followed.
+    pub(super) fn follow_volumes(&mut self, container: &Container) {
+        let Some(agent) = self.agent.borrow().clone() else {
+            return;
+        };
+        for mounted in &container.mounts {
+            let Some((id, folder)) = mounted.source.followed() else {
+                continue;
+            };
+            let begin =
+                || Watcher::begin(agent.clone(), id.clone(), folder.to_owned(), self.deadlines);
+            self.watchers.entry(id.clone()).or_insert_with(begin);
+        }
+    }
+
+    /// Those that no container mounts any more are followed no more.
+    pub(super) fn unfollow_volumes(&mut self) {
+        let may_run = |entry: &&Entry| !matches!(entry.stage, Stage::Exited(_) | Stage::Removing);
+        let used: Vec<_> = self
+            .entries
+            .values()
+            .filter(may_run)
+            .flat_map(|entry| &entry.container().mounts)
+            .filter_map(|mounted| mounted.source.followed())
+            .map(|(id, _folder)| id)
+            .collect();
+        self.watchers.retain(|id, _watcher| used.contains(id));
+    }
+}

@@ -1,0 +1,213 @@
+//! What a pod's containers mount: brought into the guest when a container starts, followed while it runs, written back when it has ended.
+//! Main functions: [`make`], [`write_back`], [`free`]. Above: `owner`; below: `agent-client`.
+//!
+//! ```text
+//! host folder with ..data ── Watcher, one for the pod ──► files ─┐
+//! host file               ── copied for each container ──► files ─┤ volumes of the guest ──► mounts of the container
+//! host tmpfs              ── size, mode, first content ──► memory ┤
+//! image                   ── a disk for each container ──► EROFS ─┘
+//! ```
+//!
+//! A volume's name follows from what it is, so nobody has to keep a list: the agent says whether it is there.
+
+mod read;
+mod watch;
+mod write_back;
+
+use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
+
+use agent_client::{Agent, AgentError, VolumeMount};
+use model::{ContainerId, HostVolume, Mount, VolumeId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use vm_client::{Monitor, PciAddress};
+
+pub(crate) use self::watch::Watcher;
+use crate::{Deadlines, container::Container, error::PodError, launch::agent_call};
+
+/// The name of a copied file in its volume.
+const FILE: &str = "file";
+
+/// Most of a file that is written back, in bytes. The kubelet reads the last 4096 of a termination log.
+const MOST_WRITTEN_BACK: u32 = 64 << 10;
+
+/// A mount of a container, as its record keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mounted {
+    pub(crate) mount: Mount,
+    pub(crate) source: Source,
+}
+
+/// Where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    Host(HostVolume),
+    Image {
+        /// The disk with it, while it is on the VM's bus.
+        disk: Option<PciAddress>,
+        /// What of it; empty is all.
+        sub_path: String,
+    },
+}
+
+impl Source {
+    /// The folder that is followed, and its volume's name.
+    pub(crate) fn followed(&self) -> Option<(VolumeId, &Path)> {
+        match self {
+            Self::Host(HostVolume::Files { path }) => Some((of_pod("files", path).ok()?, path)),
+            _ => None,
+        }
+    }
+}
+
+/// How the agent calls the volumes that are one container's alone, by their place in its list.
+pub(crate) fn of_container(container: &ContainerId, number: usize) -> Result<VolumeId, PodError> {
+    name(&["container", container.as_str(), &number.to_string()])
+}
+
+fn of_pod(kind: &str, path: &Path) -> Result<VolumeId, PodError> {
+    name(&[kind, &path.to_string_lossy()])
+}
+
+/// Two that are not the same have other names: 160 bits of a digest.
+fn name(of: &[&str]) -> Result<VolumeId, PodError> {
+    const BYTES: usize = 20;
+    let digest = Sha256::digest(of.join("\0"));
+    let mut text = "v-".to_owned();
+    for byte in digest.iter().take(BYTES) {
+        // Into a string: it can't fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    text.parse().map_err(|_bad| PodError::VolumeName)
+}
+
+/// Brings into the guest what a container mounts, and says how the agent is to mount it. `watchers` has one for each folder that is followed.
+pub(crate) async fn make(
+    agent: &Agent,
+    container: &Container,
+    watchers: &BTreeMap<VolumeId, Watcher>,
+    deadlines: Deadlines,
+) -> Result<Vec<VolumeMount>, PodError> {
+    let mut mounts = Vec::new();
+    for (number, mounted) in container.mounts.iter().enumerate() {
+        let own = of_container(&container.id, number)?;
+        let made = match &mounted.source {
+            Source::Image { disk, sub_path } => {
+                let disk = disk.ok_or(PodError::TornDown)?.to_string();
+                let call = agent.mount_image_volume(&own, &disk, deadlines.start);
+                agent_call("mount an image's disk in the guest", call).await?;
+                (own, sub_path.clone(), false)
+            }
+            Source::Host(volume) => from_host(agent, own, volume, watchers, deadlines).await?,
+        };
+        let (volume, sub_path, make_sub_path) = made;
+        mounts.push(VolumeMount {
+            volume,
+            sub_path,
+            make_sub_path,
+            mount: mounted.mount.clone(),
+        });
+    }
+    Ok(mounts)
+}
+
+/// The volume, what of it, and whether that is made.
+async fn from_host(
+    agent: &Agent,
+    own: VolumeId,
+    volume: &HostVolume,
+    watchers: &BTreeMap<VolumeId, Watcher>,
+    deadlines: Deadlines,
+) -> Result<(VolumeId, String, bool), PodError> {
+    let attempt = "copy a volume into the guest";
+    match volume {
+        HostVolume::Files { path } => {
+            let id = of_pod("files", path)?;
+            let watcher = watchers.get(&id).ok_or(PodError::TornDown)?;
+            watcher.up_to_date().await?;
+            Ok((id, String::new(), false))
+        }
+        HostVolume::Copy { path } | HostVolume::WrittenBack { path } => {
+            let (tree, sub_path) = read::copy(path.clone()).await?;
+            // One that a start before left half-done is made anew.
+            let removed = agent.remove_volume(&own, deadlines.call);
+            agent_call(attempt, removed).await?;
+            let written = agent.write_volume(&own, tree, 0, deadlines.call);
+            agent_call(attempt, written).await?;
+            Ok((own, sub_path.to_owned(), false))
+        }
+        HostVolume::Memory {
+            path,
+            bytes,
+            sub_path,
+        } => {
+            let id = of_pod("memory", path)?;
+            let tree = read::tree(path.clone()).await?;
+            let written = agent.write_volume(&id, tree, *bytes, deadlines.call);
+            agent_call(attempt, written).await?;
+            Ok((id, sub_path.clone(), true))
+        }
+        // Refused when the container was to be made.
+        HostVolume::Share { path } => Err(PodError::NoShares { path: path.clone() }),
+    }
+}
+
+/// Writes the files back that a container leaves to the host. What can't be is said in the log: the container has ended all the same.
+pub(crate) async fn write_back(agent: &Agent, container: &Container, deadline: Duration) {
+    for (number, mounted) in container.mounts.iter().enumerate() {
+        let Source::Host(HostVolume::WrittenBack { path }) = &mounted.source else {
+            continue;
+        };
+        let work = async {
+            let own = of_container(&container.id, number)?;
+            let call = agent.read_volume_file(&own, FILE, MOST_WRITTEN_BACK, deadline);
+            let content = agent_call("read a container's file in the guest", call).await?;
+            write_back::write(path.clone(), content).await
+        };
+        if let Err(error) = work.await {
+            tracing::warn!(
+                container = %container.id,
+                path = %path.display(),
+                error = &error as &dyn std::error::Error,
+                "a file of a container was not written back"
+            );
+        }
+    }
+}
+
+/// Removes from the guest what is the container's alone; the images' disks come off its bus, and off the VM's.
+pub(crate) async fn free(
+    agent: &Agent,
+    monitor: &Monitor,
+    container: &Container,
+    deadline: Duration,
+) -> Result<(), PodError> {
+    for (number, mounted) in container.mounts.iter().enumerate() {
+        let own = of_container(&container.id, number)?;
+        agent_call(
+            "remove a volume in the guest",
+            agent.remove_volume(&own, deadline),
+        )
+        .await?;
+        let Source::Image {
+            disk: Some(disk), ..
+        } = &mounted.source
+        else {
+            continue;
+        };
+        match agent.remove_device(&disk.to_string(), deadline).await {
+            // A container that never started may never have brought its disk in.
+            Ok(()) | Err(AgentError::NotFound { .. }) => {}
+            Err(source) => {
+                let attempt = "remove an image's disk in the guest";
+                return Err(PodError::Agent { attempt, source });
+            }
+        }
+        monitor.remove_device(*disk).await.map_err(PodError::Disk)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
