@@ -15,6 +15,7 @@ mod deadlines;
 mod events;
 mod exec_output;
 mod failure;
+mod host_mounts;
 mod ids;
 mod image_service;
 mod limits;

@@ -150,20 +150,25 @@ impl Node {
         self.follow(known, false);
     }
 
-    /// Keeps the image of a container that may still use it.
+    /// Keeps the images of a container that may still use them: its own, and those that it mounts.
     async fn lend(&self, pod: &Pod, id: &ContainerId, created: &Created) {
-        let (store, image) = (Arc::clone(&self.store), created.image.id.clone());
-        let opened = work::blocking(move || {
-            let image = store.resolve(&image)?;
-            store.open_rootfs(&image)
-        });
+        let mounted = created
+            .config
+            .mounts
+            .iter()
+            .filter_map(|mount| mount.image.as_ref())
+            .map(|image| image.image.clone());
+        let images: Vec<String> = mounted.chain([created.image.id.clone()]).collect();
+        let store = Arc::clone(&self.store);
+        let open = move |image: &String| store.open_rootfs(&store.resolve(image)?);
+        let opened = work::blocking(move || images.iter().map(open).collect::<Result<Vec<_>, _>>());
         match opened.await {
-            Ok(Ok(rootfs)) => {
-                let hold: Hold = Box::new(rootfs);
+            Ok(Ok(all)) => {
+                let hold: Hold = Box::new(all);
                 pod.lend(id, hold).await;
             }
             Ok(Err(error)) => {
-                tracing::warn!(container = %id, error = &error as &dyn std::error::Error, "the container's image can't be kept from removal");
+                tracing::warn!(container = %id, error = &error as &dyn std::error::Error, "the container's images can't be kept from removal");
             }
             Err(error) => {
                 tracing::warn!(container = %id, %error, "the image could not be opened")

@@ -29,3 +29,4 @@ pub(crate) use sandbox_check::{check_sandbox, shares_pid_namespace};
 pub(crate) use sandbox_status::{sandbox, sandbox_status};
 pub(crate) use stats::{Taken, container_stats, sandbox_stats, stats_of_containers};
 pub(crate) use vm_size::vm_size;
+pub(crate) use volumes::{PlannedMount, PlannedSource, mounts};

@@ -2,19 +2,19 @@
 
 use std::{io, sync::Arc};
 
-use cri::v1::{CreateContainerRequest, CreateContainerResponse};
+use cri::v1::{ContainerConfig, CreateContainerRequest, CreateContainerResponse};
 use images::{Image, Rootfs};
 use model::ContainerId;
-use pod::{ContainerPlan, OutputTo, PodPhase, Root, RootSegment};
+use pod::{ContainerPlan, MountPlan, OutputTo, PodPhase, Root, RootSegment, VolumeSource};
 use tonic::Status;
 
 use crate::{
-    failure, ids,
+    failure, host_mounts, ids,
     node::Node,
     note::Created,
     pods::{ContainerReservation, Known},
     seccomp_profile,
-    translate::{self, Planned},
+    translate::{self, Planned, PlannedMount, PlannedSource},
     work,
 };
 
@@ -28,7 +28,8 @@ pub(crate) async fn create_container(
         return Err(Status::failed_precondition(text));
     }
     let config = request.config;
-    let config = config.ok_or_else(|| Status::invalid_argument("there is no container config"))?;
+    let mut config =
+        config.ok_or_else(|| Status::invalid_argument("there is no container config"))?;
     let asked = config.image.as_ref().map(|image| image.image.clone());
     let asked = asked.filter(|name| !name.is_empty());
     let asked = asked.ok_or_else(|| Status::invalid_argument("the container has no image"))?;
@@ -40,6 +41,7 @@ pub(crate) async fn create_container(
     let defaults = node.settings.container;
     let sandbox = &known.sandbox.config;
     let planned = translate::container_plan(&config, sandbox, &image, defaults, profile)?;
+    let mounts = mounts(node, &mut config).await?;
     let created = Created {
         config,
         image: translate::image_names(&image),
@@ -47,7 +49,8 @@ pub(crate) async fn create_container(
     };
     let reserved = node.pods.reserve_container(known.pod.id(), created.name());
     let reserved = reserved.map_err(|taken| Status::already_exists(taken.to_string()))?;
-    let create = create(Arc::clone(&known), planned, created, rootfs, reserved);
+    let made = (planned, mounts, rootfs);
+    let create = create(Arc::clone(&known), made, created, reserved);
     let undo_node = Arc::clone(node);
     let id = work::finish_or_undo(create, |id: ContainerId| async move {
         if let Err(error) = known.pod.remove_container(&id).await {
@@ -64,6 +67,39 @@ pub(crate) async fn create_container(
     })
 }
 
+/// What the container mounts. The names of images become those that never lead to another one.
+async fn mounts(node: &Arc<Node>, config: &mut ContainerConfig) -> Result<Vec<MountPlan>, Status> {
+    let of_host = config.mounts.iter().filter(|mount| mount.image.is_none());
+    let paths: Vec<_> = of_host.map(|mount| mount.host_path.clone()).collect();
+    let look = move || paths.iter().map(|path| host_mounts::look(path)).collect();
+    let found: Result<_, Status> = work::blocking(look).await?;
+    let mut plans = Vec::new();
+    for PlannedMount { mount, source } in translate::mounts(config, found?)? {
+        let source = match source {
+            PlannedSource::Host(volume) => VolumeSource::Host(volume),
+            PlannedSource::Image { image, sub_path } => {
+                let (opened, rootfs) = open_image(node, image).await?;
+                let name = translate::image_names(&opened).reference;
+                let asked = config
+                    .mounts
+                    .iter_mut()
+                    .filter(|asked| asked.container_path == mount.destination);
+                for image in asked.filter_map(|asked| asked.image.as_mut()) {
+                    image.image.clone_from(&name);
+                }
+                let segments = segments(&rootfs).map_err(|error| unshared(&error))?;
+                VolumeSource::Image {
+                    segments,
+                    sub_path,
+                    hold: Box::new(rootfs),
+                }
+            }
+        };
+        plans.push(MountPlan { mount, source });
+    }
+    Ok(plans)
+}
+
 async fn open_image(node: &Node, asked: String) -> Result<(Image, Rootfs), Status> {
     let store = Arc::clone(&node.store);
     let opened = work::blocking(move || {
@@ -76,9 +112,8 @@ async fn open_image(node: &Node, asked: String) -> Result<(Image, Rootfs), Statu
 
 async fn create(
     known: Arc<Known>,
-    planned: Planned,
+    (planned, mounts, rootfs): (Planned, Vec<MountPlan>, Rootfs),
     created: Created,
-    rootfs: Rootfs,
     reserved: ContainerReservation,
 ) -> Result<ContainerId, Status> {
     let id: ContainerId = ids::fresh()?;
@@ -86,14 +121,14 @@ async fn create(
     let note = created
         .to_note()
         .map_err(|error| Status::internal(model::chain(&error)))?;
-    let root = root(rootfs, planned.writable_bytes)
-        .map_err(|error| Status::internal(format!("share the image's files: {error}")))?;
+    let root = root(rootfs, planned.writable_bytes).map_err(|error| unshared(&error))?;
     let plan = ContainerPlan {
         id: id.clone(),
         note,
         spec: planned.spec,
         root,
         output: planned.log.map_or(OutputTo::Caller, OutputTo::Log),
+        mounts,
     };
     let made = known.pod.create_container(plan).await;
     made.map_err(|error| failure::pod(&error))?;
@@ -104,16 +139,23 @@ async fn create(
 
 /// The image's files go to the monitor; the image's lock stays while the container may use it.
 fn root(rootfs: Rootfs, writable_bytes: u64) -> io::Result<Root> {
+    Ok(Root {
+        segments: segments(&rootfs)?,
+        writable_bytes,
+        hold: Box::new(rootfs),
+    })
+}
+
+fn segments(rootfs: &Rootfs) -> io::Result<Vec<RootSegment>> {
     let segment = |segment: &images::Segment| {
         Ok(RootSegment {
             file: segment.file.try_clone()?,
             length_bytes: segment.length_bytes,
         })
     };
-    let segments = rootfs.segments.iter().map(segment);
-    Ok(Root {
-        segments: segments.collect::<io::Result<_>>()?,
-        writable_bytes,
-        hold: Box::new(rootfs),
-    })
+    rootfs.segments.iter().map(segment).collect()
+}
+
+fn unshared(error: &io::Error) -> Status {
+    Status::internal(format!("share the image's files: {error}"))
 }

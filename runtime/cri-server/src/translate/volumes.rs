@@ -1,51 +1,220 @@
-//! What a container mounts: the one place that decides it. Main function: [`check_mounts`].
+//! What a container mounts: the one place that decides it. Main functions: [`check_mounts`], by the request alone, and [`mounts`], by what the host has at
+//! the paths (`host_mounts`).
 //!
-//! kubelet mounts into every container: `/etc/hosts` (a file of its own), `/dev/termination-log` (a file that it reads when the container
-//! has ended), and mostly the service account's token at `/var/run/secrets/kubernetes.io/serviceaccount` (a folder whose links are
-//! switched while the container runs); then the pod's volumes. None of them can be in a guest yet, because a guest sees no host folder.
-//! A container without its mounts would run with other files than it was promised, so it is refused, by the mount's name.
+//! The kubelet mounts into every container `/etc/hosts` (a file of its own), the termination log (a file that it reads when the container has
+//! ended), and mostly a token (a folder whose links are switched while the container runs); then the pod's volumes. What is the
+//! kubelet's own and small is copied; what the node's programs work on, too, would have to be shared.
 
-use cri::v1::{Mount, MountPropagation};
+use std::path::{Component, Path};
+
+use cri::v1::{ContainerConfig, Mount, MountPropagation};
+use model::HostVolume;
 
 use super::refusal::Refusal;
+use crate::host_mounts::{HostMount, Kind};
 
-/// Refuses what can't be mounted. What can never be right is said first.
+/// Where the kubelet says in which file it expects a container's last words.
+const TERMINATION_LOG_ANNOTATION: &str = "io.kubernetes.container.terminationMessagePath";
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Folders of a pod's volumes that the kubelet fills and replaces as a whole, as they are called in its pods' folders.
+const COPIED_VOLUMES: [&str; 4] = [
+    "kubernetes.io~configmap",
+    "kubernetes.io~secret",
+    "kubernetes.io~projected",
+    "kubernetes.io~downward-api",
+];
+const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
+
+/// A mount, decided.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PlannedMount {
+    pub(crate) mount: model::Mount,
+    pub(crate) source: PlannedSource,
+}
+
+/// What is mounted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PlannedSource {
+    Host(HostVolume),
+    Image {
+        /// As it was asked for.
+        image: String,
+        /// Empty is all of it.
+        sub_path: String,
+    },
+}
+
+/// Refuses what can never be right, and what no VM can have.
 pub(super) fn check_mounts(mounts: &[Mount]) -> Result<(), Refusal> {
-    for mount in mounts {
-        check_form(mount)?;
+    mounts.iter().try_for_each(check_form)?;
+    mounts.iter().try_for_each(check_possible)
+}
+
+/// Decides. `found` is what the host has, in the order of the mounts, without those of images. An outer mount comes before those below it.
+pub(crate) fn mounts(
+    config: &ContainerConfig,
+    found: Vec<HostMount>,
+) -> Result<Vec<PlannedMount>, Refusal> {
+    let mut found = found.into_iter();
+    let mut planned = Vec::new();
+    for mount in &config.mounts {
+        let source = match &mount.image {
+            Some(image) => PlannedSource::Image {
+                image: image.image.clone(),
+                sub_path: mount.image_sub_path.clone(),
+            },
+            None => {
+                let found = found.next();
+                let found = found.ok_or_else(|| Refusal::invalid("a mount was not looked at"))?;
+                PlannedSource::Host(host_volume(config, mount, found)?)
+            }
+        };
+        let mount = model::Mount {
+            destination: mount.container_path.clone(),
+            read_only: mount.readonly,
+            recursive_read_only: mount.recursive_read_only,
+            receives_mounts: mount.propagation() == MountPropagation::PropagationHostToContainer,
+        };
+        planned.push(PlannedMount { mount, source });
     }
-    match mounts.first() {
-        None => Ok(()),
-        Some(mount) => Err(Refusal::unimplemented(format!(
-            "the mount of {} at {:?} can't be made: this build brings no host paths and no image volumes into a VM",
-            source(mount),
-            mount.container_path
-        ))),
-    }
+    planned.sort_by_key(|planned| Path::new(&planned.mount.destination).components().count());
+    Ok(planned)
 }
 
 fn check_form(mount: &Mount) -> Result<(), Refusal> {
     let at = &mount.container_path;
-    if !at.starts_with('/') {
-        let text = format!("the mount at {at:?}: container_path is not absolute");
-        return Err(Refusal::invalid(text));
+    let wrong = |what: &str| Err(Refusal::invalid(format!("the mount at {at:?}: {what}")));
+    let container_path = Path::new(at);
+    if !container_path.is_absolute() {
+        return wrong("container_path is not absolute");
     }
-    let of_image = mount.image.is_some();
-    if of_image && !mount.readonly {
-        let text = format!("the mount at {at:?}: an image is mounted read-only, say so");
-        return Err(Refusal::invalid(text));
+    if has_parent(container_path) || container_path.parent().is_none() {
+        return wrong("container_path has a .., or is the root");
     }
-    if !of_image && !mount.host_path.starts_with('/') {
-        let text = format!("the mount at {at:?}: host_path is not absolute");
-        return Err(Refusal::invalid(text));
+    if let Some(image) = &mount.image {
+        if !mount.readonly {
+            return wrong("an image is mounted read-only, say so");
+        }
+        if image.image.is_empty() || !mount.host_path.is_empty() {
+            return wrong("an image is mounted by its name, and without a host_path");
+        }
+        let sub_path = Path::new(&mount.image_sub_path);
+        if sub_path.is_absolute() || has_parent(sub_path) {
+            return wrong("image_sub_path is not relative, or has a ..");
+        }
+    } else if !mount.host_path.starts_with('/') {
+        return wrong("host_path is not absolute");
+    } else if !mount.image_sub_path.is_empty() {
+        return wrong("image_sub_path is for images");
     }
     let private = mount.propagation() == MountPropagation::PropagationPrivate;
     if mount.recursive_read_only && !(mount.readonly && private) {
-        return Err(Refusal::invalid(format!(
-            "the mount at {at:?}: recursive_read_only needs readonly, and no propagation"
-        )));
+        return wrong("recursive_read_only needs readonly, and no propagation");
     }
     Ok(())
+}
+
+fn check_possible(mount: &Mount) -> Result<(), Refusal> {
+    let refuse = |what: &str| Err(impossible(mount, what));
+    if mount.propagation() == MountPropagation::PropagationBidirectional {
+        return refuse(
+            "what a container in a VM mounts can't be seen on the node (propagation BIDIRECTIONAL)",
+        );
+    }
+    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+        return refuse("owners are not mapped (uid_mappings, gid_mappings)");
+    }
+    Ok(())
+}
+
+fn host_volume(
+    config: &ContainerConfig,
+    mount: &Mount,
+    found: HostMount,
+) -> Result<HostVolume, Refusal> {
+    let refuse = |what: &str| Err(impossible(mount, what));
+    match found.kind {
+        Kind::Socket => refuse("a socket of the node can't be reached from a VM"),
+        Kind::Pipe => refuse("a named pipe of the node can't be reached from a VM"),
+        Kind::CharacterDevice => refuse("a device of the node can't be mounted in a VM"),
+        Kind::BlockDevice => refuse("a block device is given as a device, not as a mount"),
+        Kind::File => Ok(file(config, mount, found)),
+        Kind::Folder { data } => Ok(folder(data, found)),
+        Kind::Missing => Ok(HostVolume::Share { path: found.path }),
+    }
+}
+
+fn file(config: &ContainerConfig, mount: &Mount, found: HostMount) -> HostVolume {
+    let said = config.annotations.get(TERMINATION_LOG_ANNOTATION);
+    let termination_log = said.map_or(TERMINATION_LOG, String::as_str);
+    let last_words = Path::new(&mount.container_path) == Path::new(termination_log);
+    let copied = is_hosts_file(&found.path) || is_copied(&found);
+    let path = found.path;
+    if last_words && !mount.readonly {
+        HostVolume::WrittenBack { path }
+    } else if copied || last_words {
+        HostVolume::Copy { path }
+    } else {
+        HostVolume::Share { path }
+    }
+}
+
+fn folder(data: bool, found: HostMount) -> HostVolume {
+    let path = found.path.clone();
+    if data {
+        return HostVolume::Files { path };
+    }
+    if is_copied(&found) {
+        return HostVolume::Copy { path };
+    }
+    memory(&found).unwrap_or(HostVolume::Share { path })
+}
+
+/// An emptyDir of medium Memory, or a folder in it (subPath). Other tmpfs of the node are not for a pod alone.
+fn memory(found: &HostMount) -> Option<HostVolume> {
+    let mounted = found.mounted.as_ref()?;
+    let bytes = mounted.tmpfs_bytes?;
+    let path = mounted.whole.clone()?;
+    let sub_path = mounted.root.strip_prefix("/").ok()?.to_str()?.to_owned();
+    has_part(&path, EMPTY_DIR).then_some(HostVolume::Memory {
+        path,
+        bytes,
+        sub_path,
+    })
+}
+
+/// The kubelet's `<root>/pods/<uid>/etc-hosts`.
+fn is_hosts_file(path: &Path) -> bool {
+    let mut parts = path.iter().rev();
+    let file = parts.next();
+    let pods = parts.nth(1);
+    file.is_some_and(|name| name == "etc-hosts") && pods.is_some_and(|name| name == "pods")
+}
+
+/// Something in a volume that the kubelet fills: there, or mounted from there (subPath).
+fn is_copied(found: &HostMount) -> bool {
+    let of_kubelet = |path: &Path| COPIED_VOLUMES.iter().any(|name| has_part(path, name));
+    let mounted_from = found.mounted.as_ref().is_some_and(|mounted| {
+        of_kubelet(&mounted.root) || mounted.whole.as_deref().is_some_and(of_kubelet)
+    });
+    mounted_from || of_kubelet(&found.path)
+}
+
+fn has_part(path: &Path, name: &str) -> bool {
+    path.iter().any(|part| part == name)
+}
+
+fn has_parent(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
+}
+
+fn impossible(mount: &Mount, why: &str) -> Refusal {
+    Refusal::unimplemented(format!(
+        "the mount of {} at {:?} can't be made: {why}",
+        source(mount),
+        mount.container_path
+    ))
 }
 
 fn source(mount: &Mount) -> String {
@@ -56,61 +225,4 @@ fn source(mount: &Mount) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mount(container_path: &str, host_path: &str) -> Mount {
-        Mount {
-            container_path: container_path.to_owned(),
-            host_path: host_path.to_owned(),
-            ..Mount::default()
-        }
-    }
-
-    fn check(mounts: &[Mount], invalid: bool, words: &str) {
-        let refusal = check_mounts(mounts).unwrap_err();
-        assert_eq!(
-            matches!(refusal, Refusal::Invalid(_)),
-            invalid,
-            "{refusal:?}"
-        );
-        assert!(refusal.to_string().contains(words), "{refusal}");
-    }
-
-    #[test]
-    fn container_without_mounts_is_good() {
-        check_mounts(&[]).unwrap();
-    }
-
-    #[test]
-    fn mounts_that_can_never_be_right_are_invalid() {
-        check(&[mount("etc", "/etc")], true, "container_path");
-        check(&[mount("/etc", "etc")], true, "host_path");
-        let recursive = |readonly, propagation| Mount {
-            recursive_read_only: true,
-            readonly,
-            propagation,
-            ..mount("/a", "/b")
-        };
-        check(&[recursive(false, 0)], true, "needs readonly");
-        check(&[recursive(true, 1)], true, "no propagation");
-        check(&[recursive(true, 2)], true, "no propagation");
-        let image = Mount {
-            image: Some(cri::v1::ImageSpec::default()),
-            ..mount("/a", "")
-        };
-        check(&[image], true, "read-only");
-        // Also behind one that is only not possible.
-        check(&[mount("/a", "/b"), mount("c", "/d")], true, "\"c\"");
-    }
-
-    #[test]
-    fn mounts_that_this_build_cannot_make_are_named() {
-        let mounts = [mount("/etc/hosts", "/var/lib/kubelet/pods/u/etc-hosts")];
-        check(
-            &mounts,
-            false,
-            "\"/var/lib/kubelet/pods/u/etc-hosts\" at \"/etc/hosts\"",
-        );
-    }
-}
+mod tests;

@@ -286,11 +286,12 @@ fn device(host_path: &str) -> Device {
 fn files_and_devices_of_the_host_are_refused_by_name() {
     let mut config = asked();
     config.mounts = vec![Mount {
-        container_path: "/etc/hosts".to_owned(),
-        host_path: "/tmp/hosts".to_owned(),
+        container_path: "/var/lib/csi".to_owned(),
+        host_path: "/var/lib/csi".to_owned(),
+        propagation: cri::v1::MountPropagation::PropagationBidirectional.into(),
         ..Mount::default()
     }];
-    check_unimplemented(&config, "/etc/hosts");
+    check_unimplemented(&config, "/var/lib/csi");
     let mut config = asked();
     config.devices = vec![device("/dev/fuse"), device("/dev/sda")];
     check_unimplemented(&config, "/dev/sda");

@@ -1,0 +1,228 @@
+//! Each kind of mount, from a request and what the host has.
+
+use cri::v1::{IdMapping, ImageSpec};
+
+use super::*;
+use crate::host_mounts::Mounted;
+
+const POD: &str = "/var/lib/kubelet/pods/u";
+
+fn mount(container_path: &str, host_path: &str) -> Mount {
+    Mount {
+        container_path: container_path.to_owned(),
+        host_path: host_path.to_owned(),
+        ..Mount::default()
+    }
+}
+
+fn found(path: &str, kind: Kind) -> HostMount {
+    HostMount {
+        path: path.into(),
+        kind,
+        mounted: None,
+    }
+}
+
+fn decide(mount: Mount, found: HostMount) -> Result<HostVolume, Refusal> {
+    let config = ContainerConfig {
+        mounts: vec![mount],
+        ..ContainerConfig::default()
+    };
+    let mut planned = mounts(&config, vec![found])?;
+    match planned.remove(0).source {
+        PlannedSource::Host(volume) => Ok(volume),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn check_refused(mounts: &[Mount], invalid: bool, words: &str) {
+    let refusal = check_mounts(mounts).unwrap_err();
+    let is_invalid = matches!(refusal, Refusal::Invalid(_));
+    assert_eq!(is_invalid, invalid, "{refusal:?}");
+    assert!(refusal.to_string().contains(words), "{refusal}");
+}
+
+#[test]
+fn mounts_that_can_never_be_right_are_invalid() {
+    let check = |mount: Mount, words: &str| check_refused(&[mount], true, words);
+    check_mounts(&[]).unwrap();
+    check(mount("etc", "/etc"), "container_path is not");
+    check(mount("/a/../etc", "/etc"), "has a ..");
+    check(mount("/", "/etc"), "is the root");
+    check(mount("/etc", "etc"), "host_path is not");
+    let recursive = |readonly, propagation| Mount {
+        recursive_read_only: true,
+        readonly,
+        propagation,
+        ..mount("/a", "/b")
+    };
+    check(recursive(false, 0), "needs readonly");
+    check(recursive(true, 1), "no propagation");
+    check(recursive(true, 2), "no propagation");
+    check_mounts(&[recursive(true, 0)]).unwrap();
+    let image = |name: &str, sub_path: &str, readonly| Mount {
+        image: Some(ImageSpec {
+            image: name.to_owned(),
+            ..ImageSpec::default()
+        }),
+        image_sub_path: sub_path.to_owned(),
+        readonly,
+        ..mount("/a", "")
+    };
+    check(image("i", "", false), "read-only");
+    check(image("", "", true), "by its name");
+    check(image("i", "/etc", true), "image_sub_path");
+    check(image("i", "../etc", true), "image_sub_path");
+    check_mounts(&[image("i", "etc/x", true)]).unwrap();
+    // Also behind one that is only not possible.
+    let bidirectional = Mount {
+        propagation: 2,
+        ..mount("/a", "/b")
+    };
+    check_refused(&[bidirectional.clone(), mount("c", "/d")], true, "\"c\"");
+    check_refused(&[bidirectional], false, "BIDIRECTIONAL");
+    let mapped = Mount {
+        uid_mappings: vec![IdMapping::default()],
+        ..mount("/a", "/b")
+    };
+    check_refused(&[mapped], false, "uid_mappings");
+}
+
+#[test]
+fn special_files_are_refused_by_name() {
+    let check = |kind, words: &str| {
+        let mount = mount("/run/x", "/run/docker.sock");
+        let refusal = decide(mount, found("/run/docker.sock", kind)).unwrap_err();
+        let text = refusal.to_string();
+        assert!(text.contains(words), "{text}");
+        assert!(
+            text.contains("\"/run/docker.sock\" at \"/run/x\""),
+            "{text}"
+        );
+    };
+    check(Kind::Socket, "a socket");
+    check(Kind::Pipe, "a named pipe");
+    check(Kind::CharacterDevice, "a device of the node");
+    check(Kind::BlockDevice, "as a device");
+}
+
+#[test]
+fn files_of_the_kubelet_are_copied_and_others_shared() {
+    let check = |at: &str, path: &str, expect: HostVolume| {
+        let decided = decide(mount(at, path), found(path, Kind::File));
+        assert_eq!(decided.unwrap(), expect);
+    };
+    let copy = |path: &str| HostVolume::Copy { path: path.into() };
+    let hosts = format!("{POD}/etc-hosts");
+    check("/etc/hosts", &hosts, copy(&hosts));
+    let token = format!("{POD}/volumes/kubernetes.io~secret/s/..data/token");
+    check("/token", &token, copy(&token));
+    let log = format!("{POD}/containers/main/1a2b");
+    let path = log.clone().into();
+    check(TERMINATION_LOG, &log, HostVolume::WrittenBack { path });
+    for path in ["/etc/hosts", "/a/pods/etc-hosts", &log] {
+        let share = HostVolume::Share { path: path.into() };
+        check("/etc/hosts", path, share);
+    }
+}
+
+#[test]
+fn termination_log_is_where_the_kubelet_says() {
+    let mut config = ContainerConfig {
+        mounts: vec![mount("/last", "/h/1"), mount(TERMINATION_LOG, "/h/2")],
+        ..ContainerConfig::default()
+    };
+    let annotation = TERMINATION_LOG_ANNOTATION.to_owned();
+    config.annotations.insert(annotation, "/last".to_owned());
+    let both = vec![found("/h/1", Kind::File), found("/h/2", Kind::File)];
+    let planned = mounts(&config, both.clone()).unwrap();
+    let sources: Vec<_> = planned.into_iter().map(|mount| mount.source).collect();
+    let written_back = HostVolume::WrittenBack {
+        path: "/h/1".into(),
+    };
+    let share = HostVolume::Share {
+        path: "/h/2".into(),
+    };
+    let expect = [written_back, share].map(PlannedSource::Host);
+    assert_eq!(sources, expect);
+    config.mounts[0].readonly = true;
+    let planned = mounts(&config, both).unwrap();
+    let path = "/h/1".into();
+    let copy = PlannedSource::Host(HostVolume::Copy { path });
+    assert_eq!(planned[0].source, copy);
+}
+
+#[test]
+fn folders_are_followed_copied_made_of_memory_or_shared() {
+    let check = |path: &str, data, mounted, expect: HostVolume| {
+        let found = HostMount {
+            mounted,
+            ..found(path, Kind::Folder { data })
+        };
+        assert_eq!(decide(mount("/v", path), found).unwrap(), expect);
+    };
+    let tmpfs = |root: &str, whole: &str| {
+        Some(Mounted {
+            root: root.into(),
+            whole: Some(whole.into()),
+            tmpfs_bytes: Some(4096),
+        })
+    };
+    let share = |path: &str| HostVolume::Share { path: path.into() };
+    let secret = format!("{POD}/volumes/kubernetes.io~secret/s");
+    let path = secret.clone().into();
+    let files = HostVolume::Files { path };
+    check(&secret, true, tmpfs("/", &secret), files);
+    let sub = format!("{POD}/volume-subpaths/s/main/0");
+    let path = sub.clone().into();
+    let copy = HostVolume::Copy { path };
+    check(&sub, false, tmpfs("/..1/dir", &secret), copy);
+    let memory = format!("{POD}/volumes/kubernetes.io~empty-dir/m");
+    let of = |sub_path: &str| HostVolume::Memory {
+        path: memory.clone().into(),
+        bytes: 4096,
+        sub_path: sub_path.to_owned(),
+    };
+    check(&memory, false, tmpfs("/", &memory), of(""));
+    check(&sub, false, tmpfs("/a/b", &memory), of("a/b"));
+    // On the disk, and memory of the node that is not the pod's.
+    check(&memory, false, None, share(&memory));
+    check("/run", false, tmpfs("/", "/run"), share("/run"));
+    let missing = decide(mount("/v", "/gone"), found("/gone", Kind::Missing));
+    assert_eq!(missing.unwrap(), share("/gone"));
+}
+
+#[test]
+fn outer_mounts_come_first_and_flags_are_kept() {
+    let config = ContainerConfig {
+        mounts: vec![
+            Mount {
+                propagation: MountPropagation::PropagationHostToContainer.into(),
+                readonly: true,
+                ..mount("/a/b", "/1")
+            },
+            mount("/c", "/2"),
+            mount("/a", "/3"),
+        ],
+        ..ContainerConfig::default()
+    };
+    let all = ["/1", "/2", "/3"].map(|path| found(path, Kind::Folder { data: true }));
+    let planned = mounts(&config, all.to_vec()).unwrap();
+    let shown: Vec<_> = planned
+        .iter()
+        .map(|planned| {
+            let mount = &planned.mount;
+            (
+                mount.destination.as_str(),
+                mount.read_only,
+                mount.receives_mounts,
+            )
+        })
+        .collect();
+    let expect = [
+        ("/c", false, false),
+        ("/a", false, false),
+        ("/a/b", true, true),
+    ];
+    assert_eq!(shown, expect);
+}
