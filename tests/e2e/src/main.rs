@@ -28,6 +28,7 @@ mod cri_network;
 mod cri_restart;
 mod cri_sandbox;
 mod cri_stop;
+mod cri_volumes;
 mod disk_removal;
 mod frame;
 mod image_compare;
@@ -78,6 +79,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_restart", cri_restart::TESTS),
     ("cri_kubelet", cri_kubelet::TESTS),
     ("cri_many", cri_many::TESTS),
+    ("cri_volumes", cri_volumes::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {

@@ -1,0 +1,270 @@
+//! What containers mount over the Container Runtime Interface, in folders that look like the kubelet's.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use cri::v1::{ContainerConfig, ImageSpec, Mount};
+use tonic::Code;
+
+use crate::Test;
+use crate::case::Case;
+use crate::daemon::{Daemon, expect_failure, log_text};
+use crate::test_image;
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "files_of_the_kubelet_are_copied_and_last_words_come_back",
+        files,
+    ),
+    (
+        "termination_log_comes_back_after_the_daemon_was_killed",
+        killed,
+    ),
+    ("config_map_that_is_swapped_is_followed", swapped),
+    ("memory_is_shared_and_limited", memory),
+    ("images_are_mounted_read_only", images),
+    ("what_cannot_be_mounted_is_refused_by_name", refused),
+];
+
+fn mount(container_path: &str, host_path: &Path) -> Mount {
+    Mount {
+        container_path: container_path.to_owned(),
+        host_path: host_path.to_string_lossy().into_owned(),
+        ..Mount::default()
+    }
+}
+
+fn with(daemon: &Daemon<'_>, name: &str, script: &str, mounts: Vec<Mount>) -> ContainerConfig {
+    ContainerConfig {
+        mounts,
+        ..daemon.script(name, script)
+    }
+}
+
+fn run(daemon: &Daemon<'_>, sandbox: &str, config: ContainerConfig) -> Result<String> {
+    let id = daemon.create(sandbox, config);
+    let id = id.with_context(|| format!("create it; log: {}", daemon.log()))?;
+    let started = daemon.start_container(&id);
+    started.with_context(|| format!("start it; log: {}", daemon.log()))?;
+    Ok(id)
+}
+
+/// Runs it to its end: its exit code and what it has written.
+fn finish(daemon: &Daemon<'_>, sandbox: &str, config: ContainerConfig) -> Result<(i32, String)> {
+    let log = daemon.logs().join(&config.log_path);
+    let id = run(daemon, sandbox, config)?;
+    let status = daemon.ended(&id)?;
+    let text = log_text(&log, "stdout")?;
+    Ok((status.exit_code, String::from_utf8(text)?))
+}
+
+/// The kubelet's folder of a pod.
+fn pod_folder(case: &Case) -> Result<PathBuf> {
+    let folder = case.folder().join("kubelet/pods/u");
+    fs::create_dir_all(folder.join("containers/main")).context("make the kubelet's folders")?;
+    Ok(folder)
+}
+
+/// Writes one version of a ConfigMap, and switches to it as the kubelet does.
+fn write_version(folder: &Path, version: &str, text: &str) -> Result<()> {
+    let new = folder.join(version);
+    fs::create_dir_all(&new)?;
+    for name in ["a", "b"] {
+        fs::write(new.join(name), text)?;
+        fs::set_permissions(new.join(name), fs::Permissions::from_mode(0o440))?;
+        chown(new.join(name), Some(0), Some(2000))?;
+    }
+    let old = fs::read_link(folder.join("..data")).ok();
+    symlink(version, folder.join("..data_tmp"))?;
+    fs::rename(folder.join("..data_tmp"), folder.join("..data"))?;
+    for name in ["a", "b"] {
+        if !folder.join(name).is_symlink() {
+            symlink(format!("..data/{name}"), folder.join(name))?;
+        }
+    }
+    match old {
+        Some(old) => Ok(fs::remove_dir_all(folder.join(old))?),
+        None => Ok(()),
+    }
+}
+
+fn files(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let pod = pod_folder(case)?;
+    let (hosts, log) = (pod.join("etc-hosts"), pod.join("containers/main/1a"));
+    fs::write(&hosts, "10.9.8.7 of-the-kubelet\n")?;
+    fs::write(&log, "")?;
+    let read_only = Mount {
+        readonly: true,
+        ..mount("/ro/hosts", &hosts)
+    };
+    let mounts = vec![
+        mount("/etc/hosts", &hosts),
+        mount("/dev/termination-log", &log),
+        read_only,
+    ];
+    let script = "cat /etc/hosts; echo x >>/ro/hosts || echo no; echo last words >/dev/termination-log; exit 5";
+    let config = with(&daemon, "main", script, mounts.clone());
+    let id = run(&daemon, &sandbox, config)?;
+    let status = daemon.ended(&id)?;
+    ensure!(fs::read_to_string(&log)? == "last words\n", "at EXITED");
+    ensure!(
+        status.exit_code == 5 && status.mounts == mounts,
+        "{status:?}"
+    );
+    let said = log_text(&daemon.logs().join("main.log"), "stdout")?;
+    ensure!(said == b"10.9.8.7 of-the-kubelet\nno\n", "{said:?}");
+    ensure!(fs::read_to_string(&hosts)? == "10.9.8.7 of-the-kubelet\n");
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+fn killed(case: &Case) -> Result<()> {
+    let mut daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let pod = pod_folder(case)?;
+    let log = pod.join("containers/main/2b");
+    fs::write(&log, "")?;
+    let map = pod.join("volumes/kubernetes.io~configmap/map");
+    fs::create_dir_all(&map)?;
+    write_version(&map, "..1", "one")?;
+    let mounts = vec![mount("/dev/termination-log", &log), mount("/map", &map)];
+    let script = "until [ $(cat /map/a) = two ]; do sleep 0.1; done; echo $(cat /map/b) >/dev/termination-log";
+    let id = run(&daemon, &sandbox, with(&daemon, "main", script, mounts))?;
+    daemon.kill()?;
+    // Nobody listens: the next daemon has to look.
+    write_version(&map, "..2", "two")?;
+    daemon.resume()?;
+    let status = daemon.ended(&id)?;
+    ensure!(status.exit_code == 0, "{status:?}");
+    ensure!(fs::read_to_string(&log)? == "two\n");
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+fn swapped(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let map = pod_folder(case)?.join("volumes/kubernetes.io~secret/s");
+    fs::create_dir_all(&map)?;
+    write_version(&map, "..0", "0")?;
+    let read_only = Mount {
+        readonly: true,
+        ..mount("/map", &map)
+    };
+    let script = "stat -c '%a %u %g' /map/..data/a; cd /map; until [ \"$now\" = last ]; do now=$(cat a) && [ -n \"$now\" ] || { echo torn; exit 1; }; done; \
+                  ls -A . | grep -c '^\\.\\.'; cat b";
+    let config = with(&daemon, "main", script, vec![read_only]);
+    let id = run(&daemon, &sandbox, config)?;
+    for number in 1..30 {
+        write_version(&map, &format!("..{number}"), &number.to_string())?;
+    }
+    write_version(&map, "..last", "last")?;
+    let status = daemon.ended(&id)?;
+    let said = String::from_utf8(log_text(&daemon.logs().join("main.log"), "stdout")?)?;
+    ensure!(status.exit_code == 0, "{said:?}: {status:?}");
+    ensure!(said.starts_with("440 0 2000\n"), "{said:?}");
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+fn memory(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let folder = pod_folder(case)?.join("volumes/kubernetes.io~empty-dir/m");
+    fs::create_dir_all(&folder)?;
+    let tmpfs = ["-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs"];
+    let mounted = Command::new("mount").args(tmpfs).arg(&folder).status()?;
+    ensure!(mounted.success(), "mount a tmpfs");
+    let said = write_and_read(&daemon, &sandbox, &folder);
+    let unmounted = Command::new("umount").arg(&folder).status()?;
+    ensure!(unmounted.success(), "unmount the tmpfs");
+    let (first, second) = said?;
+    ensure!(first == (0, "1777\nfull\n".to_owned()), "{first:?}");
+    ensure!(second == (0, "from the first\n".to_owned()), "{second:?}");
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+type Said = (i32, String);
+
+fn write_and_read(daemon: &Daemon<'_>, sandbox: &str, folder: &Path) -> Result<(Said, Said)> {
+    let mounts = vec![mount("/m", folder)];
+    let script = "stat -c %a /m; echo from the first >/m/f; dd if=/dev/zero of=/m/g bs=65536 count=64 2>/dev/null || echo full";
+    let first = finish(daemon, sandbox, with(daemon, "one", script, mounts.clone()))?;
+    let second = finish(daemon, sandbox, with(daemon, "two", "cat /m/f", mounts))?;
+    Ok((first, second))
+}
+
+fn images(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let image = |sub_path: &str| Mount {
+        container_path: "/image".to_owned(),
+        image: Some(ImageSpec {
+            image: test_image::NAME.to_owned(),
+            ..ImageSpec::default()
+        }),
+        image_sub_path: sub_path.to_owned(),
+        readonly: true,
+        ..Mount::default()
+    };
+    let script = "cat /image/hello; echo x >/image/hello || echo no";
+    let said = finish(
+        &daemon,
+        &sandbox,
+        with(&daemon, "all", script, vec![image("")]),
+    )?;
+    ensure!(
+        said == (0, "from the upper layer\nno\n".to_owned()),
+        "{said:?}"
+    );
+    let script = "test -x /image/sh";
+    let config = with(&daemon, "part", script, vec![image("bin")]);
+    let said = finish(&daemon, &sandbox, config)?;
+    ensure!(said.0 == 0, "{said:?}");
+    let config = with(&daemon, "missing", "true", vec![image("not/there")]);
+    let id = daemon.create(&sandbox, config)?;
+    let started = daemon.start_container(&id);
+    expect_failure(started, Code::FailedPrecondition, "not/there")?;
+    for id in daemon.containers()? {
+        daemon.remove(&id)?;
+    }
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+fn refused(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let socket = case.folder().join("a.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket)?;
+    let check = |mount: Mount, code: Code, words: &str| {
+        let config = with(&daemon, "main", "true", vec![mount]);
+        expect_failure(daemon.create(&sandbox, config), code, words)
+    };
+    check(
+        mount("/s", &socket),
+        Code::Unimplemented,
+        "a socket of the node",
+    )?;
+    let null = mount("/n", Path::new("/dev/null"));
+    check(null, Code::Unimplemented, "a device of the node")?;
+    let folder = mount("/v", case.folder());
+    check(folder, Code::Unimplemented, "shares no folders")?;
+    let missing = mount("/v", &case.folder().join("missing"));
+    check(missing, Code::Unimplemented, "shares no folders")?;
+    ensure!(!case.folder().join("missing").exists(), "nothing was made");
+    let both = Mount {
+        propagation: 2,
+        ..mount("/v", case.folder())
+    };
+    check(both, Code::Unimplemented, "BIDIRECTIONAL")?;
+    ensure!(daemon.containers()?.is_empty(), "nothing is left");
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
