@@ -35,16 +35,16 @@ const NAMESPACE: &str = "kube-system";
 const POD: &str = "web-node1";
 const PORT: u16 = 8080;
 /// What the init container leaves in the emptyDir, and a probe reads.
-const READY: &str = "/work/ready";
+const READY: &str = "/scratch/ready";
 
 /// Prepares the volume, and says something to whoever asks why it ended.
-const INIT: &str = "mount | grep ' /work ' | grep -q tmpfs && echo prepared >/work/ready; \
+const INIT: &str = "mount | grep ' /scratch ' | grep -q tmpfs && echo prepared >/scratch/ready; \
                     echo all set >/dev/termination-log";
 
 /// Serves whoever connects, until it is told to fail.
 const MAIN: &str = "trap 'echo bye; exit 0' TERM; \
-                    while ! test -e /work/fail; do echo hello | nc -l -p 8080 & wait $!; done; \
-                    rm /work/fail; echo broken >/dev/termination-log; exit 7";
+                    while ! test -e /scratch/fail; do echo hello | nc -l -p 8080 & wait $!; done; \
+                    rm /scratch/fail; echo broken >/dev/termination-log; exit 7";
 
 /// What the kubelet of a node keeps of one pod.
 struct Kubelet<'a> {
@@ -145,7 +145,7 @@ impl<'a> Kubelet<'a> {
         self.said_at_the_end(&status, "all set\n")?;
         let main = self.start("main", 0, MAIN)?;
         self.is_probed(&main)?;
-        self.daemon.exec(&main, "touch /work/fail", 10)?;
+        self.daemon.exec(&main, "touch /scratch/fail", 10)?;
         self.connect()?;
         let status = self.ended(&main)?;
         ensure!(
@@ -294,7 +294,7 @@ impl<'a> Kubelet<'a> {
                 value: b"443".to_vec(),
             }],
             mounts: vec![
-                mount(&self.volume(), "/work"),
+                mount(&self.volume(), "/scratch"),
                 mount(&self.folder.join("etc-hosts"), "/etc/hosts"),
                 mount(&termination, "/dev/termination-log"),
             ],

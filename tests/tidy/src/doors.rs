@@ -56,8 +56,8 @@ pub const DOORS: &[Door] = &[
     },
     Door {
         package: "tonic",
-        crates: &["cri", "cri-server", "cofferdam"],
-        reason: "gRPC ends in the daemon's CRI door, and in the commands that ask it",
+        crates: &["cri", "cri-server", "cofferdam", "bench"],
+        reason: "gRPC ends in the daemon's CRI door, and in the commands and measurements that ask it",
     },
     Door {
         package: "reqwest",
