@@ -140,7 +140,7 @@ fn host_volume(
         Kind::CharacterDevice => refuse("a device of the node can't be mounted in a VM"),
         Kind::BlockDevice => refuse("a block device is given as a device, not as a mount"),
         Kind::File => Ok(file(config, mount, found)),
-        Kind::Folder { data } => Ok(folder(data, found)),
+        Kind::Folder { data } => Ok(folder(data, &found)),
         Kind::Missing => Ok(HostVolume::Share { path: found.path }),
     }
 }
@@ -160,15 +160,15 @@ fn file(config: &ContainerConfig, mount: &Mount, found: HostMount) -> HostVolume
     }
 }
 
-fn folder(data: bool, found: HostMount) -> HostVolume {
+fn folder(data: bool, found: &HostMount) -> HostVolume {
     let path = found.path.clone();
     if data {
         return HostVolume::Files { path };
     }
-    if is_copied(&found) {
+    if is_copied(found) {
         return HostVolume::Copy { path };
     }
-    memory(&found).unwrap_or(HostVolume::Share { path })
+    memory(found).unwrap_or(HostVolume::Share { path })
 }
 
 /// An emptyDir of medium Memory, or a folder in it (subPath). Other tmpfs of the node are not for a pod alone.
