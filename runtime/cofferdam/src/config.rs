@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cri_server::Listen;
 use pod::{CgroupDriver, CgroupParent, CgroupParentError};
 use registry::Hosts;
 use serde::Deserialize;
@@ -37,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) registry: Hosts,
     pub(crate) cri: Cri,
     pub(crate) cgroup: Cgroup,
+    pub(crate) metrics: Metrics,
     pub(crate) network: Network,
     pub(crate) vm: Vm,
     pub(crate) container: Container,
@@ -90,6 +92,35 @@ impl TryFrom<String> for Parent {
 
     fn try_from(name: String) -> Result<Self, CgroupParentError> {
         CgroupParent::plain(&name).map(Self)
+    }
+}
+
+/// `[metrics]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Metrics {
+    pub(crate) listen: MetricsListen,
+}
+
+/// `metrics.listen`, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct MetricsListen(pub(crate) Option<Listen>);
+
+impl TryFrom<String> for MetricsListen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        if text.starts_with('/') {
+            return Ok(Self(Some(Listen::Unix(text.into()))));
+        }
+        let address = text.parse().map_err(|error| {
+            format!("{text:?} is neither an address with a port (127.0.0.1:9477) nor a socket's path: {error}")
+        })?;
+        Ok(Self(Some(Listen::Tcp(address))))
     }
 }
 

@@ -52,6 +52,7 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
         records_dir: config.record_dir(),
         pods_dir: config.pod_dir(),
         cgroup,
+        metrics: config.metrics.listen.0.clone(),
         deadline_scale: config.deadline_scale,
         network: NetworkSettings {
             conf_dir: config.network.conf_dir.clone(),

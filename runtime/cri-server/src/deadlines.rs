@@ -7,6 +7,7 @@ const QUIET: Duration = Duration::from_millis(500);
 const DRAIN: Duration = Duration::from_secs(5);
 const KILL: Duration = Duration::from_secs(10);
 const USAGE: Duration = Duration::from_secs(3);
+const SCRAPER: Duration = Duration::from_secs(3);
 
 /// The waits of one server.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,8 @@ pub(crate) struct Deadlines {
     pub(crate) kill: Duration,
     /// For what a pod uses, where a list of all pods waits for it.
     pub(crate) usage: Duration,
+    /// For the head of a request for metrics; twice as long for all of the connection.
+    pub(crate) scraper: Duration,
 }
 
 impl Deadlines {
@@ -32,6 +35,7 @@ impl Deadlines {
             drain: DRAIN.saturating_mul(scale),
             kill: KILL.saturating_mul(scale),
             usage: USAGE.saturating_mul(scale),
+            scraper: SCRAPER.saturating_mul(scale),
         }
     }
 }

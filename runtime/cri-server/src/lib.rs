@@ -14,6 +14,7 @@ mod client_deadline;
 mod deadlines;
 mod events;
 mod exec_output;
+mod exporter;
 mod failure;
 mod host_mounts;
 mod ids;
@@ -37,6 +38,7 @@ mod usage;
 mod wall_clock;
 mod work;
 
+pub use exporter::{Listen, ListenError};
 pub use serve::{ServeError, serve};
 pub use settings::{
     CgroupSettings, ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts,

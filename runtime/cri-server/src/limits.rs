@@ -18,5 +18,11 @@ pub(crate) const ACKNOWLEDGE_BYTES: u64 = 64 << 10;
 /// Events that a slow reader may be behind; then its stream ends with an error, and it lists anew.
 pub(crate) const EVENTS: usize = 1024;
 
+/// Connections for metrics at the same time; others wait until they are accepted.
+pub(crate) const SCRAPERS: usize = 4;
+
+/// Largest head of a request for metrics, in bytes: the least that hyper takes.
+pub(crate) const SCRAPE_REQUEST_BYTES: usize = 8 << 10;
+
 /// Largest seccomp profile, in bytes: what `pod` takes.
 pub(crate) const SECCOMP_PROFILE_BYTES: usize = 512 << 10;

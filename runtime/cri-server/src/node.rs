@@ -12,6 +12,7 @@ use tonic::Status;
 use crate::{
     deadlines::Deadlines,
     events::{self, Events},
+    exporter::Figures,
     network::Network,
     note::{Created, Sandbox},
     pods::{Found, Known, LookUp, Pods},
@@ -47,6 +48,7 @@ pub(crate) struct Node {
     pub(crate) pods: Pods,
     pub(crate) events: Arc<Events>,
     pub(crate) network: Network,
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl Node {
@@ -83,6 +85,7 @@ impl Node {
             pods: Pods::default(),
             events: Arc::new(Events::new()),
             network,
+            figures: Arc::new(Figures::new()),
             settings,
         });
         let recovered = pod::recover(

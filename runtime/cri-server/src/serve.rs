@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use cri::{
@@ -22,6 +23,7 @@ use tonic::{
 
 use crate::{
     client_deadline::ClientDeadline,
+    exporter::{Exporter, Figures, ListenError},
     image_service::ImageDoor,
     node::{Node, OpenError},
     notify,
@@ -42,6 +44,9 @@ pub enum ServeError {
     /// What it begins with.
     #[error("begin to serve")]
     Open(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its own figures.
+    #[error(transparent)]
+    Metrics(#[from] ListenError),
     /// The connections.
     #[error("serve the Container Runtime Interface")]
     Serve(#[source] tonic::transport::Error),
@@ -73,6 +78,11 @@ pub async fn serve(
     tracing::info!(socket = %node.settings.socket.display(), "serving the Container Runtime Interface");
     let shutdown = node.deadlines.shutdown;
     let events = Arc::clone(&node.events);
+    let figures = match &node.settings.metrics {
+        Some(listen) => Some(Exporter::bind(listen).await?),
+        None => None,
+    };
+    let exporting = export(figures, Arc::clone(&node));
     let doors = Doors::new(node);
     let (ending, ended) = oneshot::channel();
     let until = async {
@@ -94,9 +104,18 @@ pub async fn serve(
     let result = tokio::select! {
         result = serving => result.map_err(ServeError::Serve),
         () = patience => Ok(()),
+        () = exporting => Ok(()),
     };
     drop(socket);
     result
+}
+
+/// Answers Prometheus, if it asks, until the daemon ends.
+async fn export(exporter: Option<Exporter>, node: Arc<Node>) {
+    if let Some(exporter) = exporter {
+        exporter.serve(node).await;
+    }
+    std::future::pending().await
 }
 
 /// Both services behind one socket, told apart by the path. (tonic's own router would bring a whole web framework for it.)
@@ -104,10 +123,12 @@ pub async fn serve(
 struct Doors {
     runtime: RuntimeServiceServer<RuntimeDoor>,
     image: ImageServiceServer<ImageDoor>,
+    figures: Arc<Figures>,
 }
 
 impl Doors {
     fn new(node: Arc<Node>) -> Self {
+        let figures = Arc::clone(&node.figures);
         let runtime = RuntimeServiceServer::new(RuntimeDoor(Arc::clone(&node)));
         let image = ImageServiceServer::new(ImageDoor(node));
         Self {
@@ -117,6 +138,7 @@ impl Doors {
             image: image
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
+            figures,
         }
     }
 }
@@ -133,12 +155,19 @@ impl Service<http::Request<Body>> for Doors {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let deadline = ClientDeadline::start(request.headers());
-        let call = if request.uri().path().starts_with(IMAGE_SERVICE) {
+        let (begun, figures) = (Instant::now(), Arc::clone(&self.figures));
+        let path = request.uri().path().to_owned();
+        let call = if path.starts_with(IMAGE_SERVICE) {
             self.image.call(request)
         } else {
             // Answers UNIMPLEMENTED to what is not its own either.
             self.runtime.call(request)
         };
-        Box::pin(deadline.hold(call))
+        let answered = deadline.hold(call);
+        Box::pin(async move {
+            let answer = answered.await?;
+            figures.called(&path, &answer, begun.elapsed());
+            Ok(answer)
+        })
     }
 }

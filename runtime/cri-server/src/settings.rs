@@ -6,6 +6,8 @@ use pod::{CgroupDriver, CgroupParent};
 use registry::Hosts;
 use serde::Serialize;
 
+use crate::exporter::Listen;
+
 /// One server. Shown to whoever asks Status verbosely, so it holds no secret.
 #[derive(Debug, Clone, Serialize)]
 pub struct Settings {
@@ -26,6 +28,8 @@ pub struct Settings {
     pub pods_dir: PathBuf,
     /// Where pods' cgroups are.
     pub cgroup: CgroupSettings,
+    /// Where Prometheus asks for the daemon's own figures, if it does.
+    pub metrics: Option<Listen>,
     /// All deadlines are multiplied by it.
     pub deadline_scale: u32,
     /// Where pods get their networks.

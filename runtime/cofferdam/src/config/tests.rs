@@ -52,6 +52,10 @@ fn wrong_configuration_is_refused_by_name() {
     check("[vm]\nconsole = \"loud\"", "loud");
     check("[cgroup]\ndriver = \"docker\"", "docker");
     check("[cgroup]\nparent = \"/a/../b\"", "may not contain . or ..");
+    check(
+        "[metrics]\nlisten = \"9477\"",
+        "neither an address with a port",
+    );
     check("= 3", "not right");
 }
 
@@ -68,6 +72,18 @@ fn cgroup_driver_is_what_is_said_or_what_fits_the_host() {
     check("[cgroup]\ndriver = \"cgroupfs\"", &[CgroupDriver::Cgroupfs]);
     let parent = parse("").unwrap().cgroup.parent.0;
     assert_eq!(parent.path(), Path::new("cofferdam"));
+}
+
+#[test]
+fn metrics_are_told_nowhere_or_where_it_is_said() {
+    let check = |text: &str, expect: Option<Listen>| {
+        assert_eq!(parse(text).unwrap().metrics.listen.0, expect, "{text}");
+    };
+    check("", None);
+    let tcp = Listen::Tcp(([127, 0, 0, 1], 9477).into());
+    check("[metrics]\nlisten = \"127.0.0.1:9477\"", Some(tcp));
+    let unix = Listen::Unix("/run/m.sock".into());
+    check("[metrics]\nlisten = \"/run/m.sock\"", Some(unix));
 }
 
 #[test]

@@ -73,6 +73,7 @@ async fn start(
         }
     };
     tracing::info!(sandbox = %sandbox.name(), "the pod runs");
+    node.figures.started(&pod.status().stages);
     let known = Arc::new(Known { pod, sandbox });
     reserved.keep(Arc::clone(&known));
     node.follow(Arc::clone(&known), true);

@@ -8,6 +8,7 @@
 
 mod bench;
 mod images;
+mod metrics;
 mod pull;
 mod refused;
 mod registry;
