@@ -100,6 +100,15 @@ fn configuration(subject: &Cofferdam) -> PathBuf {
     subject.state().join("config.toml")
 }
 
+/// Which images a daemon has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// The test image, in the store of all tests.
+    Shared,
+    /// A store of its own, empty at first.
+    Own,
+}
+
 /// One test's own state, and what the host looked like before.
 #[derive(Debug)]
 pub(crate) struct Case {
@@ -168,23 +177,28 @@ impl Case {
         Ok(self.setting.command(&file, &arguments))
     }
 
-    /// The daemon, with records of its own and the images that tests share. Its socket is [`Self::socket`].
-    pub(crate) fn daemon_command(&self) -> Result<Command> {
+    /// The daemon, with records of its own and these images, under a configuration with these keys laid over the
+    /// usual one. Its socket is [`Self::socket`].
+    pub(crate) fn daemon_command(&self, images: Images, over: &Table) -> Result<Command> {
         let state = self.folder().join("daemon");
-        let images = state.join("images");
-        if !images.exists() {
-            fs::create_dir_all(&state).context("make the daemon's folder")?;
+        fs::create_dir_all(&state).context("make the daemon's folder")?;
+        let own = self.daemon_images();
+        if images == Images::Shared && !own.exists() {
             let shared = self.setting.store()?.state().join("state/images");
-            std::os::unix::fs::symlink(shared, &images).context("link the shared images")?;
+            std::os::unix::fs::symlink(shared, &own).context("link the shared images")?;
         }
         let state = Value::String(state.to_string_lossy().into_owned());
         let network = Value::Table(network::prepare(&self.network_folder())?);
-        let over = Table::from_iter([
-            ("state_dir".to_owned(), state),
-            ("network".to_owned(), network),
-        ]);
+        let mut over = over.clone();
+        over.insert("state_dir".to_owned(), state);
+        over.insert("network".to_owned(), network);
         let file = self.configured("daemon", over)?;
         Ok(self.setting.command(&file, &["serve"]))
+    }
+
+    /// The daemon's image store.
+    pub(crate) fn daemon_images(&self) -> PathBuf {
+        self.folder().join("daemon/images")
     }
 
     /// What the CNI plugins of the daemon's pods are told, and what they keep.

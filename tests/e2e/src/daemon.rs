@@ -9,47 +9,60 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use cri::v1::image_service_client::ImageServiceClient;
 use cri::v1::runtime_service_client::RuntimeServiceClient;
 use cri::v1::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
     CreateContainerRequest, ExecSyncRequest, ExecSyncResponse, ImageSpec, LinuxPodSandboxConfig,
-    ListContainersRequest, ListPodSandboxRequest, PodSandbox, PodSandboxConfig, PodSandboxMetadata,
-    PodSandboxStatus, PodSandboxStatusRequest, RemoveContainerRequest, RemovePodSandboxRequest,
-    RunPodSandboxRequest, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
+    LinuxSandboxSecurityContext, ListContainersRequest, ListPodSandboxRequest, NamespaceMode,
+    NamespaceOption, PodSandbox, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatus,
+    PodSandboxStatusRequest, RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
+    StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
 };
 use tokio::runtime::Runtime;
+use toml::Table;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
-use crate::case::Case;
+use crate::case::{Case, Images};
 use crate::deadlines::{self, LOOK_AGAIN};
 use crate::running::{Running, shown};
 use crate::test_image;
 
 pub(crate) type Client = RuntimeServiceClient<Channel>;
+pub(crate) type ImageClient = ImageServiceClient<Channel>;
 
 /// A daemon and a client of it.
 pub(crate) struct Daemon<'a> {
     pub(crate) case: &'a Case,
     tokio: Runtime,
     running: Running,
-    client: Client,
+    channel: Channel,
+    images: Images,
+    over: Table,
 }
 
 impl<'a> Daemon<'a> {
-    /// Starts one and waits until it answers.
+    /// Starts one with the images that tests share, and waits until it answers.
     pub(crate) fn start(case: &'a Case) -> Result<Self> {
+        Self::start_with(case, Images::Shared, Table::new())
+    }
+
+    /// Starts one with these keys laid over its configuration.
+    pub(crate) fn start_with(case: &'a Case, images: Images, over: Table) -> Result<Self> {
         let tokio = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("make a client")?;
-        let mut running = Running::start(case.daemon_command()?)?;
-        let client = connect(case, &tokio, &mut running)?;
+        let mut running = Running::start(case.daemon_command(images, &over)?)?;
+        let channel = connect(case, &tokio, &mut running)?;
         Ok(Self {
             case,
             tokio,
             running,
-            client,
+            channel,
+            images,
+            over,
         })
     }
 
@@ -72,14 +85,10 @@ impl<'a> Daemon<'a> {
 
     /// Starts the next one.
     pub(crate) fn resume(&mut self) -> Result<()> {
-        self.running = Running::start(self.case.daemon_command()?)?;
-        self.client = connect(self.case, &self.tokio, &mut self.running)?;
+        let command = self.case.daemon_command(self.images, &self.over)?;
+        self.running = Running::start(command)?;
+        self.channel = connect(self.case, &self.tokio, &mut self.running)?;
         Ok(())
-    }
-
-    /// Another client of it.
-    pub(crate) fn client(&self) -> Client {
-        self.client.clone()
     }
 
     /// What it has logged until now, for errors.
@@ -92,8 +101,36 @@ impl<'a> Daemon<'a> {
     where
         Call: Future<Output = Result<Response<T>, Status>>,
     {
+        self.answer(call(self.client()))
+    }
+
+    /// The same for its image service.
+    pub(crate) fn image_call<T, Call>(
+        &self,
+        call: impl FnOnce(ImageClient) -> Call,
+    ) -> Result<T, Status>
+    where
+        Call: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.answer(call(self.image_client()))
+    }
+
+    /// Another client of it.
+    pub(crate) fn client(&self) -> Client {
+        RuntimeServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(cri::MAX_MESSAGE_BYTES)
+    }
+
+    fn image_client(&self) -> ImageClient {
+        ImageServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(cri::MAX_MESSAGE_BYTES)
+    }
+
+    fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Status> {
         let within = self.case.patience.stretch(deadlines::LONG_RUN);
-        let call = call(self.client.clone());
         let answer = self
             .tokio
             .block_on(async { tokio::time::timeout(within, call).await });
@@ -114,7 +151,7 @@ impl<'a> Daemon<'a> {
         within: Duration,
         work: impl AsyncFnOnce(Client) -> Result<T>,
     ) -> Result<T> {
-        let work = work(self.client.clone());
+        let work = work(self.client());
         self.tokio
             .block_on(async { tokio::time::timeout(within, work).await })
             .with_context(|| format!("it took longer than {within:?}; log: {}", self.log()))?
@@ -137,7 +174,16 @@ impl<'a> Daemon<'a> {
             hostname: name.to_owned(),
             log_directory: self.logs().to_string_lossy().into_owned(),
             labels: [("app".to_owned(), name.to_owned())].into(),
-            linux: Some(LinuxPodSandboxConfig::default()),
+            linux: Some(LinuxPodSandboxConfig {
+                security_context: Some(LinuxSandboxSecurityContext {
+                    namespace_options: Some(NamespaceOption {
+                        pid: NamespaceMode::Container.into(),
+                        ..NamespaceOption::default()
+                    }),
+                    ..LinuxSandboxSecurityContext::default()
+                }),
+                ..LinuxPodSandboxConfig::default()
+            }),
             ..PodSandboxConfig::default()
         })
     }
@@ -311,14 +357,13 @@ impl Drop for Daemon<'_> {
     }
 }
 
-fn connect(case: &Case, tokio: &Runtime, running: &mut Running) -> Result<Client> {
+fn connect(case: &Case, tokio: &Runtime, running: &mut Running) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("unix://{}", case.socket().display()))
         .context("name the socket")?;
     let deadline = Instant::now() + case.patience.stretch(deadlines::STEP);
     loop {
         if let Ok(channel) = tokio.block_on(endpoint.connect()) {
-            return Ok(RuntimeServiceClient::new(channel)
-                .max_decoding_message_size(cri::MAX_MESSAGE_BYTES));
+            return Ok(channel);
         }
         let ended = running.has_ended()?;
         let log = shown(&running.stderr.so_far());

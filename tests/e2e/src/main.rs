@@ -20,6 +20,7 @@ mod cri_container;
 mod cri_events;
 mod cri_exec;
 mod cri_kubelet;
+mod cri_image;
 mod cri_limits;
 mod cri_log;
 mod cri_many;
@@ -66,6 +67,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("run_isolation", run_isolation::TESTS),
     ("run_failures", run_failures::TESTS),
     ("disk_removal", disk_removal::TESTS),
+    ("cri_image", cri_image::TESTS),
     ("cri_sandbox", cri_sandbox::TESTS),
     ("cri_container", cri_container::TESTS),
     ("cri_cgroup", cri_cgroup::TESTS),
