@@ -19,7 +19,7 @@ testbed := $(target)/debug/testbed
 stage   := tests/testbed/stage
 # Builds a test program of a crate and prints where it is.
 test_program := tests/testbed/test-program
-programs := cofferdam cofferdam-vmm cofferdam-agent testbed-init list-tree
+programs := cofferdam cofferdam-vmm cofferdam-agent testbed-init list-tree effective-user
 # How long each fuzz target runs.
 SECONDS ?= 60
 
@@ -80,8 +80,9 @@ fuzz: ## each fuzz target for SECONDS=60
 	@tests/testbed/packages fuzz
 	@$(stage) 'fuzzing' tests/fuzz/run $(SECONDS)
 
-conformance: ## the Kubernetes conformance tests: not yet
-	@echo 'conformance: comes with the CRI server, which is not there yet' >&2; exit 1
+conformance: packages rust dist ## Kubernetes' tests of container runtimes; CRITEST=path, also CRICTL=path, FOCUS=regex
+	@$(stage) 'conformance tests' env COFFERDAM_DIST=$(dist) CRITEST='$(CRITEST)' CRICTL='$(CRICTL)' FOCUS='$(FOCUS)' \
+	    cargo run -q -p conformance -- $(target)/conformance
 
 packages:
 	@tests/testbed/packages

@@ -56,8 +56,8 @@ pub const DOORS: &[Door] = &[
     },
     Door {
         package: "tonic",
-        crates: &["cri", "cri-server", "cofferdam", "bench"],
-        reason: "gRPC ends in the daemon's CRI door, and in the commands and measurements that ask it",
+        crates: &["cri", "cri-server", "cofferdam", "bench", "conformance"],
+        reason: "gRPC ends in the daemon's CRI door, and begins in commands, measurements and tests",
     },
     Door {
         package: "reqwest",
@@ -78,6 +78,7 @@ pub const DOORS: &[Door] = &[
             "testbed",
             "e2e",
             "bench",
+            "conformance",
             "tidy",
         ],
         reason: "callers branch on kinds; only programs and tests end with a text",
