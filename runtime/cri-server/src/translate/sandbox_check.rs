@@ -110,11 +110,12 @@ fn user_namespace(user: &UserNamespace) -> Result<(), Refusal> {
     }
 }
 
-/// Whether its containers see one another's processes.
+/// Whether its containers see one another's processes. POD is CRI's default (api.proto, NamespaceOption.pid); kubelet always says
+/// which it wants.
 pub(crate) fn shares_pid_namespace(linux: Option<&cri::v1::LinuxPodSandboxConfig>) -> bool {
     let security = linux.and_then(|linux| linux.security_context.as_ref());
     let options = security.and_then(|security| security.namespace_options.as_ref());
-    options.is_some_and(|options| options.pid() == Mode::Pod)
+    options.is_none_or(|options| options.pid() == Mode::Pod)
 }
 
 #[cfg(test)]

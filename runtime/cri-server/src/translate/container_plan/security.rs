@@ -44,6 +44,7 @@ pub(super) fn security(
     let devices = config.devices.iter().map(device).collect();
     let Some(asked) = super::security_context(config) else {
         return Ok(Security {
+            seccomp: Seccomp::Unconfined,
             devices,
             ..Security::default()
         });
@@ -77,8 +78,7 @@ fn device(device: &CriDevice) -> Device {
     }
 }
 
-/// Nothing said is the default profile: other runtimes read it as no filter at all, and kubelet asks for that by name when it wants it
-/// (SeccompDefault).
+/// Nothing said is no filter (api.proto, seccomp_profile_path: "" is "identical with unconfined"). kubelet always names one.
 fn profile(security: &LinuxContainerSecurityContext) -> Result<Profile, Refusal> {
     if let Some(said) = &security.seccomp {
         return Ok(match said.profile_type() {
@@ -90,8 +90,8 @@ fn profile(security: &LinuxContainerSecurityContext) -> Result<Profile, Refusal>
     #[expect(deprecated, reason = "clients still send the older field")]
     let older = security.seccomp_profile_path.as_str();
     match older {
-        "" | "runtime/default" | "docker/default" => Ok(Profile::Default),
-        "unconfined" => Ok(Profile::Unconfined),
+        "runtime/default" | "docker/default" => Ok(Profile::Default),
+        "" | "unconfined" => Ok(Profile::Unconfined),
         _ => match older.strip_prefix("localhost/") {
             Some(path) => Ok(Profile::File(path.to_owned())),
             None => Err(Refusal::invalid(format!(
@@ -101,12 +101,14 @@ fn profile(security: &LinuxContainerSecurityContext) -> Result<Profile, Refusal>
     }
 }
 
-/// Host name, queues and shared memory are the pod's; processes are, where pod and container say so.
+/// Host name, queues and shared memory are the pod's; processes are, where the pod says so and the container does not want its own.
 pub(super) fn namespaces(
     options: Option<&NamespaceOption>,
     pod_shares_pid: bool,
 ) -> Result<Namespaces, Refusal> {
-    let shared = options.is_some_and(|options| options.pid() == NamespaceMode::Pod);
+    let shared = options.map_or(pod_shares_pid, |options| {
+        options.pid() == NamespaceMode::Pod
+    });
     if shared && !pod_shares_pid {
         return Err(Refusal::invalid(
             "the container's pid namespace mode is POD, and its sandbox was run with another one: their namespace_options have to agree",

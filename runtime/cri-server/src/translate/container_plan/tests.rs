@@ -420,10 +420,13 @@ fn processes_are_shared_where_pod_and_container_say_so() {
     check(pod, pod, Some(NamespaceOf::Pod));
     check(pod, own, Some(NamespaceOf::Container));
     check(own, own, Some(NamespaceOf::Container));
-    check(pod, None, Some(NamespaceOf::Container));
-    check(None, None, Some(NamespaceOf::Container));
+    check(own, None, Some(NamespaceOf::Container));
+    // CRI's default.
+    check(pod, None, Some(NamespaceOf::Pod));
+    check(None, None, Some(NamespaceOf::Pod));
+    check(None, pod, Some(NamespaceOf::Pod));
+    check(None, own, Some(NamespaceOf::Container));
     check(own, pod, None);
-    check(None, pod, None);
 }
 
 #[test]

@@ -19,9 +19,13 @@ fn paths(paths: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn without_a_context_all_is_the_runtimes() {
+fn without_a_context_all_but_seccomp_is_the_runtimes() {
     let nothing = ContainerConfig::default();
-    assert_eq!(security(&nothing, None), Ok(Security::default()));
+    let expect = Security {
+        seccomp: Seccomp::Unconfined,
+        ..Security::default()
+    };
+    assert_eq!(security(&nothing, None), Ok(expect));
     assert_eq!(seccomp_file(&nothing), Ok(None));
 }
 
@@ -37,6 +41,7 @@ fn context_is_passed_on_as_it_is() {
         ..LinuxContainerSecurityContext::default()
     };
     let expect = Security {
+        seccomp: Seccomp::Unconfined,
         capabilities: CapabilityChanges {
             add: paths(&["NET_ADMIN"]),
             drop: paths(&["ALL"]),
@@ -51,7 +56,7 @@ fn context_is_passed_on_as_it_is() {
 }
 
 #[test]
-fn seccomp_is_the_default_unless_something_else_is_named() {
+fn seccomp_is_the_one_that_is_named() {
     let new = |kind: ProfileType, path: &str| LinuxContainerSecurityContext {
         seccomp: Some(SecurityProfile {
             profile_type: kind.into(),
@@ -71,7 +76,7 @@ fn seccomp_is_the_default_unless_something_else_is_named() {
         assert_eq!(security(&config, text).unwrap().seccomp, expect);
     };
     let read = || Seccomp::Localhost("{}".to_owned());
-    check(old(""), Seccomp::RuntimeDefault, None);
+    check(old(""), Seccomp::Unconfined, None);
     check(old("runtime/default"), Seccomp::RuntimeDefault, None);
     check(old("unconfined"), Seccomp::Unconfined, None);
     check(old("localhost//a.json"), read(), Some("/a.json"));
