@@ -19,6 +19,8 @@ pub enum DeviceId {
     Entropy,
     /// Section 5.10.
     Socket,
+    /// Section 5.11.
+    FileSystem,
 }
 
 impl DeviceId {
@@ -29,6 +31,7 @@ impl DeviceId {
             Self::Block => 2,
             Self::Entropy => 4,
             Self::Socket => 19,
+            Self::FileSystem => 26,
         }
     }
 }

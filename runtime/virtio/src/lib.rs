@@ -10,6 +10,7 @@ pub mod transport;
 
 pub mod block;
 pub mod entropy;
+pub mod fs;
 pub mod net;
 pub mod vsock;
 

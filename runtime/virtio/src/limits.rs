@@ -46,3 +46,19 @@ pub(crate) const NIC_EVENTS_PER_RUN: usize = 32;
 /// Frames from before the driver that are thrown away when it starts: more than a tap holds (TUN_READQ_SIZE, 500). What comes faster
 /// than that is for the driver.
 pub(crate) const NIC_STALE_FRAMES: u32 = 1000;
+
+/// Entries of a file system's queues: more requests than the server has threads for, and room for a request's pages in one table.
+pub(crate) const SHARE_QUEUE_ENTRIES: u16 = 256;
+
+/// Largest request to a share server, and its largest reply: 64 KiB of data, and what of names and headers comes with it. The kernel takes
+/// a packet of this size without looking for memory that lies in one piece. The server says the same limit to the guest (max_write).
+pub(crate) const SHARE_MESSAGE_BYTES: usize = 68 << 10;
+
+/// Requests of one queue that go to a share server before its replies have their turn: 2 MiB at most.
+pub(crate) const SHARE_REQUESTS_PER_RUN: u32 = 32;
+
+/// Replies of a share server before requests have their turn: 2 MiB at most.
+pub(crate) const SHARE_REPLIES_PER_RUN: u32 = 32;
+
+/// Readiness events taken from the kernel in one run: each source of a file system device once.
+pub(crate) const SHARE_EVENTS_PER_RUN: usize = 4;

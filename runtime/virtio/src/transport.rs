@@ -427,7 +427,7 @@ fn identity(id: DeviceId) -> Identity {
         // Network, Ethernet.
         DeviceId::Network => [0x02, 0, 0],
         // Nothing that there is a class for.
-        DeviceId::Entropy => [0xff, 0, 0],
+        DeviceId::Entropy | DeviceId::FileSystem => [0xff, 0, 0],
         // Communication, other.
         DeviceId::Socket => [0x07, 0x80, 0],
     };
