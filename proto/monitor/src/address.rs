@@ -1,4 +1,5 @@
-//! Names that travel as text and are checked when they are read. Main types: [`PciAddress`], [`DiskId`], [`NicId`] and [`Mac`].
+//! Names that travel as text and are checked when they are read. Main types: [`PciAddress`], [`DiskId`],
+//! [`NicId`], [`ShareTag`] and [`Mac`].
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,11 @@ pub struct DiskId(String);
 #[serde(try_from = "String", into = "String")]
 pub struct NicId(String);
 
+/// By which the guest mounts a share: 1 to 36 printable ASCII characters without space.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ShareTag(String);
+
 /// The address of one NIC on its link (IEEE 802): neither a group's nor all zeroes. Written `02:00:5e:00:53:01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -52,6 +58,9 @@ pub enum InvalidName {
     /// Not a NIC's id.
     #[error("{0:?} is not a NIC id: 1 to 15 printable ASCII characters without space")]
     NicId(String),
+    /// Not a share's tag.
+    #[error("{0:?} is not a share's tag: 1 to 36 printable ASCII characters without space")]
+    ShareTag(String),
     /// Not a NIC's address.
     #[error("{0:?} is not the MAC address of one NIC, like 02:00:5e:00:53:01")]
     Mac(String),
@@ -67,6 +76,14 @@ impl DiskId {
 
 impl NicId {
     /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ShareTag {
+    /// The tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -110,6 +127,12 @@ impl fmt::Display for DiskId {
 }
 
 impl fmt::Display for NicId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for ShareTag {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -167,6 +190,18 @@ impl FromStr for NicId {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidName::NicId(text.to_owned()))
+        }
+    }
+}
+
+impl FromStr for ShareTag {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_id(text, limits::SHARE_TAG_BYTES) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName::ShareTag(text.to_owned()))
         }
     }
 }
@@ -234,6 +269,20 @@ impl TryFrom<String> for NicId {
 impl From<NicId> for String {
     fn from(id: NicId) -> Self {
         id.0
+    }
+}
+
+impl TryFrom<String> for ShareTag {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ShareTag> for String {
+    fn from(tag: ShareTag) -> Self {
+        tag.0
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Disk, DiskId, Ending, Fd, Mac, Nic, NicId, PciAddress};
+use crate::{Disk, DiskId, Ending, Fd, Mac, Nic, NicId, PciAddress, Share, ShareTag};
 
 /// One thing asked of a running monitor over its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,10 @@ pub enum Request {
     /// Put a NIC on the bus; its taps come with the message. Answered by [`Reply::Added`]; the guest sees the NIC after a
     /// rescan of the bus, and knows it by its MAC address.
     AddNic(Nic),
-    /// Take a disk or a NIC off the bus, after the guest has let go of it. Answered by [`Reply::Removed`] when the monitor has
+    /// Put a share on the bus; the socket to its server comes with the message. Answered by [`Reply::Added`]; the guest sees the
+    /// share after a rescan of the bus, and mounts it by its tag.
+    AddShare(Share),
+    /// Take a disk, a NIC or a share off the bus, after the guest has let go of it. Answered by [`Reply::Removed`] when the monitor has
     /// closed the device's files.
     RemoveDevice {
         /// The address that [`Reply::Added`] gave.
@@ -36,7 +39,7 @@ pub enum Reply {
     Running(Running),
     /// The answer to [`Request::Status`].
     Status(Status),
-    /// The disk or NIC is on the bus.
+    /// The disk, NIC or share is on the bus.
     Added {
         /// Where.
         pci_address: PciAddress,
@@ -85,6 +88,9 @@ pub struct Status {
     /// The NICs that are on the bus. A monitor from before there were NICs says nothing.
     #[serde(default)]
     pub nics: BTreeMap<NicId, NicStatus>,
+    /// The shares that are on the bus. A monitor from before there were shares says nothing.
+    #[serde(default)]
+    pub shares: BTreeMap<ShareTag, ShareStatus>,
     /// How often processors left the guest for the monitor, by kind.
     #[serde(default)]
     pub exits: BTreeMap<String, u64>,
@@ -99,6 +105,28 @@ pub struct NicStatus {
     pub mac: Mac,
     /// Who moves its frames.
     pub datapath: Datapath,
+}
+
+/// A share that is on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareStatus {
+    /// Where.
+    pub pci_address: PciAddress,
+    /// Whether its server is there.
+    pub server: ShareServer,
+}
+
+/// The other end of a share's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShareServer {
+    /// It is there.
+    Up,
+    /// It has ended, or was cut off because it broke the rules. What the guest asks of the share fails.
+    Gone,
+    /// A state that only a newer monitor knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Who moves a NIC's frames between its queues and its taps.

@@ -7,7 +7,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DiskId, Mac, NicId};
+use crate::{DiskId, Mac, NicId, ShareTag};
 
 pub use check::Invalid;
 
@@ -158,4 +158,14 @@ pub struct NicQueue {
     /// /dev/vhost-net, freshly opened.
     #[serde(default)]
     pub vhost: Option<Fd>,
+}
+
+/// A file system device in front of a share server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// By which the guest mounts it. No two shares of a machine have the same.
+    pub tag: ShareTag,
+    /// A SOCK_SEQPACKET socket, a packet for each message of FUSE. Its other end is the server's.
+    pub socket: Fd,
 }

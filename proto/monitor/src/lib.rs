@@ -23,12 +23,12 @@ mod launch;
 pub mod limits;
 mod socket;
 
-pub use address::{DiskId, InvalidName, Mac, NicId, PciAddress};
-pub use control::{Datapath, NicStatus, Reply, Request, Running, Status};
+pub use address::{DiskId, InvalidName, Mac, NicId, PciAddress, ShareTag};
+pub use control::{Datapath, NicStatus, Reply, Request, Running, ShareServer, ShareStatus, Status};
 pub use ending::{EndReason, Ending};
 pub use launch::{
     Console, Disk, Fd, Identity, Invalid, Launch, Lifetime, Nic, NicQueue, Processors, Segment,
-    Vsock,
+    Share, Vsock,
 };
 pub use socket::{ReceiveError, Received, SendError, receive, send};
 

@@ -33,6 +33,12 @@ pub const LEAST_MTU: u16 = 68;
 /// Longest id of a NIC, in bytes: as long as an interface's name on Linux (IFNAMSIZ, less the final zero).
 pub const NIC_ID_BYTES: usize = 15;
 
+/// Most shares of one machine at a time: a pod's one server serves all its folders.
+pub const SHARES: usize = 1;
+
+/// Longest tag of a share, in bytes (virtio 1.3, section 5.11.4).
+pub const SHARE_TAG_BYTES: usize = 36;
+
 /// Most extents of one disk.
 pub const DISK_SEGMENTS: usize = 200;
 

@@ -26,7 +26,7 @@ pub use launch::LaunchError;
 pub use machine::{AttachError, Monitor, RequestError};
 pub use monitor::{
     Datapath, DiskId, EndReason, Ending, Identity, Invalid, Lifetime, Mac, NicId, NicStatus,
-    PciAddress, Processors, Running, Status, VERSION,
+    PciAddress, Processors, Running, ShareServer, ShareStatus, ShareTag, Status, VERSION,
 };
-pub use plan::{DiskPlan, LaunchPlan, NicPlan, NicQueuePlan, SegmentPlan};
+pub use plan::{DiskPlan, LaunchPlan, NicPlan, NicQueuePlan, SegmentPlan, SharePlan};
 pub use run_folder::{CONTROL_SOCKET, SocketError, VSOCK_SOCKET};

@@ -19,7 +19,7 @@ use crate::{
     channel::ChannelError,
     keeper::{self, Command, Keeper},
     launch::{self, LaunchError},
-    plan::{DiskPlan, LaunchPlan, NicPlan, Parcel},
+    plan::{DiskPlan, LaunchPlan, NicPlan, Parcel, SharePlan},
     process::Process,
     run_folder::{self, SocketError},
 };
@@ -214,7 +214,21 @@ impl Monitor {
         }
     }
 
-    /// Takes a disk or a NIC off the machine's bus, after the guest has let go of it.
+    /// Puts a share on the machine's bus; the guest sees it after a rescan.
+    ///
+    /// # Errors
+    /// When the monitor refuses or is gone.
+    pub async fn add_share(&self, share: SharePlan) -> Result<PciAddress, RequestError> {
+        let mut parcel = Parcel::default();
+        let request = Request::AddShare(share.message_part(&mut parcel));
+        drop(parcel);
+        match self.ask(request, vec![share.socket]).await? {
+            Reply::Added { pci_address } => Ok(pci_address),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Takes a disk, a NIC or a share off the machine's bus, after the guest has let go of it.
     ///
     /// # Errors
     /// When the monitor refuses or is gone.

@@ -12,7 +12,7 @@ use std::{
 
 use monitor::{
     Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Mac, Nic, NicId, NicQueue, Processors,
-    Segment, VERSION, Vsock,
+    Segment, Share, ShareTag, VERSION, Vsock,
 };
 
 use crate::Deadlines;
@@ -98,6 +98,15 @@ pub struct NicQueuePlan {
     pub tap: OwnedFd,
     /// /dev/vhost-net, opened for this pair, if the host has it.
     pub vhost: Option<OwnedFd>,
+}
+
+/// A share to give to a machine.
+#[derive(Debug)]
+pub struct SharePlan {
+    /// By which the guest mounts it.
+    pub tag: ShareTag,
+    /// A SOCK_SEQPACKET socket whose other end is the share server's.
+    pub socket: OwnedFd,
 }
 
 /// The sockets that a monitor is given beside the plan's files.
@@ -210,5 +219,15 @@ impl NicPlan {
         pairs
             .flat_map(|queue| [Some(queue.tap), queue.vhost].into_iter().flatten())
             .collect()
+    }
+}
+
+impl SharePlan {
+    /// The message part for this share; its descriptor goes into the parcel.
+    pub(crate) fn message_part<'a>(&'a self, parcel: &mut Parcel<'a>) -> Share {
+        Share {
+            tag: self.tag.clone(),
+            socket: parcel.put(&self.socket),
+        }
     }
 }

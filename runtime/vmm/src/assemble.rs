@@ -16,12 +16,13 @@ use machine::{
     pci::AddError,
     processor::Processor,
 };
-use monitor::{Datapath, DiskId, Launch, Nic, NicId, NicStatus, PciAddress};
+use monitor::{Datapath, DiskId, Launch, Nic, NicId, NicStatus, PciAddress, ShareTag};
 use thiserror::Error;
 use virtio::{
     block,
     device::Device,
     entropy::Entropy,
+    fs::{self, FileSystem},
     net,
     transport::{Mount, TransportError, VirtioPci},
     vsock::{Socket, SocketError},
@@ -87,6 +88,7 @@ pub(crate) struct Machine {
     pub(crate) board: Board,
     pub(crate) disks: BTreeMap<DiskId, PciAddress>,
     pub(crate) nics: BTreeMap<NicId, NicStatus>,
+    pub(crate) shares: BTreeMap<ShareTag, Share>,
     pub(crate) counts: Vec<Arc<ExitCounts>>,
     vm: Vm,
     ram: GuestRam,
@@ -96,6 +98,13 @@ pub(crate) struct Machine {
     last_words: LastWords,
     /// Where devices work that share a thread.
     devices: Worker,
+}
+
+/// A share on the bus.
+#[derive(Debug)]
+pub(crate) struct Share {
+    pub(crate) pci_address: PciAddress,
+    pub(crate) connection: fs::Connection,
 }
 
 /// A machine whose processors wait at the gate.
@@ -130,6 +139,7 @@ pub(crate) fn assemble(
         board,
         disks: BTreeMap::new(),
         nics: BTreeMap::new(),
+        shares: BTreeMap::new(),
         counts: Vec::new(),
         vm,
         ram,
@@ -196,6 +206,25 @@ impl Machine {
             datapath,
         };
         self.nics.insert(nic.id.clone(), status);
+        Ok(pci_address)
+    }
+
+    /// Puts a share on the bus. It has a thread of its own: its messages are large and copied, and would keep the agent's connections,
+    /// which the shared thread serves, waiting.
+    pub(crate) fn add_share(
+        &mut self,
+        tag: ShareTag,
+        device: FileSystem,
+    ) -> Result<PciAddress, AssembleError> {
+        let name = format!("share {tag}");
+        let worker = Worker::start(&name, Kind::Share, self.last_words.clone())?;
+        let connection = device.connection();
+        let pci_address = self.add(Box::new(device), worker)?;
+        let share = Share {
+            pci_address,
+            connection,
+        };
+        self.shares.insert(tag, share);
         Ok(pci_address)
     }
 

@@ -7,13 +7,17 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use monitor::{Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError};
+use monitor::{Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError, Share};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{SocketType, sockopt},
 };
 use thiserror::Error;
-use virtio::{block, net};
+use virtio::{
+    block,
+    fs::{FileSystem, FileSystemError},
+    net,
+};
 
 use crate::limits::LAUNCH_DEADLINE;
 
@@ -105,6 +109,23 @@ pub(crate) enum NicError {
         /// Why not.
         #[source]
         source: net::NicError,
+    },
+}
+
+/// Why a share can't be made of what came.
+#[derive(Debug, Error)]
+pub(crate) enum ShareError {
+    /// Bounds.
+    #[error("the share is refused")]
+    Invalid(#[from] Invalid),
+    /// The device does not take it.
+    #[error("make share {tag}")]
+    Device {
+        /// The share's tag.
+        tag: String,
+        /// Why not.
+        #[source]
+        source: FileSystemError,
     },
 }
 
@@ -202,7 +223,7 @@ impl Parcel {
         for (index, segment) in disk.segments.iter().enumerate() {
             let rest = disk.segments.get(index + 1..).unwrap_or_default();
             let file = if rest.iter().any(|later| later.fd == segment.fd) {
-                self.share(segment.fd, &disk.id.to_string())?
+                self.duplicate(segment.fd, &disk.id.to_string())?
             } else {
                 self.take(segment.fd)?
             };
@@ -242,6 +263,15 @@ impl Parcel {
         })
     }
 
+    /// A device from a checked share.
+    pub(crate) fn share(&mut self, share: &Share) -> Result<FileSystem, ShareError> {
+        let socket = self.take(share.socket)?;
+        FileSystem::new(share.tag.as_str(), socket).map_err(|source| ShareError::Device {
+            tag: share.tag.to_string(),
+            source,
+        })
+    }
+
     fn take(&mut self, fd: Fd) -> Result<OwnedFd, Invalid> {
         let count = self.0.len();
         let place = self.0.get_mut(usize::from(fd.0));
@@ -249,7 +279,7 @@ impl Parcel {
         place.take().ok_or(Invalid::FdTwice { slot: fd.0 })
     }
 
-    fn share(&self, fd: Fd, id: &str) -> Result<OwnedFd, DiskError> {
+    fn duplicate(&self, fd: Fd, id: &str) -> Result<OwnedFd, DiskError> {
         let count = self.0.len();
         let place = self.0.get(usize::from(fd.0)).and_then(Option::as_ref);
         let file = place.ok_or(Invalid::FdMissing { slot: fd.0, count })?;

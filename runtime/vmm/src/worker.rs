@@ -1,6 +1,6 @@
 //! A thread that runs backends of devices. Main type: [`Worker`], the stage that the transports are given. One worker runs the
-//! devices that share a thread. Each disk has one of its own, because a disk's work blocks, and each NIC whose frames the kernel does
-//! not move, because they would keep the others waiting.
+//! devices that share a thread. Each disk has one of its own, because a disk's work blocks, and so has each share, and each NIC whose
+//! frames the kernel does not move, because they would keep the others waiting.
 //!
 //! A worker never takes the board's lock: a processor's thread that holds it waits for the worker when a device is reset.
 

@@ -100,3 +100,17 @@ fn mac_of_nobody_or_of_a_group_is_refused() {
         check_mac(text, None);
     }
 }
+
+#[test]
+fn share_tag_is_as_long_as_virtio_lets_it() {
+    for (text, fits) in [
+        ("cofferdam", true),
+        (&"x".repeat(36), true),
+        (&"x".repeat(37), false),
+        ("", false),
+        ("a b", false),
+        ("ä", false),
+    ] {
+        assert_eq!(text.parse::<ShareTag>().is_ok(), fits, "{text:?}");
+    }
+}

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::{Console, Disk, DiskId, Fd, Launch, Mac, Nic, NicId, Processors, VERSION, limits};
+use crate::{
+    Console, Disk, DiskId, Fd, Launch, Mac, Nic, NicId, Processors, Share, VERSION, limits,
+};
 
 /// What a message asks for that no machine can be.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -244,6 +246,16 @@ impl Nic {
     fn fds(&self) -> impl Iterator<Item = Fd> {
         let pairs = self.queues.iter();
         pairs.flat_map(|queue| [Some(queue.tap), queue.vhost].into_iter().flatten())
+    }
+}
+
+impl Share {
+    /// Checks that the descriptor of a share came, of `fds` that did.
+    ///
+    /// # Errors
+    /// When it did not, or others came too.
+    pub fn check(&self, fds: usize) -> Result<(), Invalid> {
+        check_fds(&[self.socket], fds)
     }
 }
 

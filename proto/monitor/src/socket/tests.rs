@@ -168,6 +168,7 @@ fn reply_of_a_newer_monitor_is_read_as_far_as_known() {
         memory_bytes: 4096,
         processors: 1,
         disks: std::collections::BTreeMap::new(),
+        shares: std::collections::BTreeMap::new(),
         nics: [("eth0".parse().unwrap(), nic)].into(),
         exits: std::collections::BTreeMap::new(),
     };

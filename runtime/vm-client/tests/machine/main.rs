@@ -14,4 +14,5 @@ mod guest;
 mod jail;
 mod nics;
 mod requests;
+mod shares;
 mod stage;

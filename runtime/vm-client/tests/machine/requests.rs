@@ -89,7 +89,10 @@ async fn requests_that_can_not_be_fulfilled_are_refused_and_change_nothing() {
     let monitor = scene.launch(guest::WAITS).await;
     let none = "0000:00:1f.0".parse().unwrap();
     let reason = refusal(soon(monitor.remove_device(none)).await);
-    assert_eq!(reason, "there is no disk and no NIC at 0000:00:1f.0");
+    assert_eq!(
+        reason,
+        "there is no disk, no NIC and no share at 0000:00:1f.0"
+    );
     let bridge = "0000:00:00.0".parse().unwrap();
     refusal(soon(monitor.remove_device(bridge)).await);
 

@@ -5,7 +5,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use monitor::{Disk, Fd, Nic, PciAddress, Received, Reply, Request, Status, VERSION, limits};
+use monitor::{
+    Disk, Fd, Nic, PciAddress, Received, Reply, Request, Share, ShareServer, ShareStatus, ShareTag,
+    Status, VERSION, limits,
+};
 
 use crate::{assemble::Machine, last_words::chain, launch::Parcel};
 
@@ -19,6 +22,7 @@ pub(super) fn answer(machine: &mut Machine, client: &OwnedFd, received: Received
         }
         Request::AddDisk(disk) => send(client, &add_disk(machine, &disk, fds), &[]),
         Request::AddNic(nic) => send(client, &add_nic(machine, &nic, fds), &[]),
+        Request::AddShare(share) => send(client, &add_share(machine, &share, fds), &[]),
         Request::RemoveDevice { pci_address } => {
             send(client, &remove_device(machine, pci_address), &[])
         }
@@ -61,8 +65,22 @@ fn status(machine: &Machine) -> Status {
         processors: u8::try_from(machine.counts.len()).unwrap_or(u8::MAX),
         disks: machine.disks.clone(),
         nics: machine.nics.clone(),
+        shares: machine.shares.iter().map(share_status).collect(),
         exits,
     }
+}
+
+fn share_status((tag, share): (&ShareTag, &crate::assemble::Share)) -> (ShareTag, ShareStatus) {
+    let server = if share.connection.is_up() {
+        ShareServer::Up
+    } else {
+        ShareServer::Gone
+    };
+    let status = ShareStatus {
+        pci_address: share.pci_address,
+        server,
+    };
+    (tag.clone(), status)
 }
 
 fn add_disk(machine: &mut Machine, disk: &Disk, fds: Vec<OwnedFd>) -> Reply {
@@ -119,13 +137,39 @@ fn add_nic(machine: &mut Machine, nic: &Nic, fds: Vec<OwnedFd>) -> Reply {
     }
 }
 
-/// Only disks and NICs go: the guest can't do without the others.
+fn add_share(machine: &mut Machine, share: &Share, fds: Vec<OwnedFd>) -> Reply {
+    let refuse = |reason| Reply::Refused { reason };
+    if machine.shares.contains_key(&share.tag) {
+        return refuse(format!("a share {} is on the bus already", share.tag));
+    }
+    if machine.shares.len() >= limits::SHARES {
+        return refuse(format!(
+            "{} share is on the bus, which is all that a machine has: put the folder into its tree",
+            limits::SHARES
+        ));
+    }
+    if let Err(error) = share.check(fds.len()) {
+        return refused(&error);
+    }
+    let device = match Parcel::new(fds).share(share) {
+        Ok(device) => device,
+        Err(error) => return refused(&error),
+    };
+    match machine.add_share(share.tag.clone(), device) {
+        Ok(pci_address) => Reply::Added { pci_address },
+        Err(error) => refused(&error),
+    }
+}
+
+/// Only disks, NICs and shares go: the guest can't do without the others.
 fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
     let is_disk = machine.disks.values().any(|place| *place == address);
     let is_nic = machine.nics.values().any(|nic| nic.pci_address == address);
-    if !is_disk && !is_nic {
+    let mut shares = machine.shares.values();
+    let is_share = shares.any(|share| share.pci_address == address);
+    if !is_disk && !is_nic && !is_share {
         return Reply::Refused {
-            reason: format!("there is no disk and no NIC at {address}"),
+            reason: format!("there is no disk, no NIC and no share at {address}"),
         };
     }
     let PciAddress {
@@ -144,6 +188,9 @@ fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
     }
     machine.disks.retain(|_, place| *place != address);
     machine.nics.retain(|_, nic| nic.pci_address != address);
+    machine
+        .shares
+        .retain(|_, share| share.pci_address != address);
     Reply::Removed
 }
 

@@ -6,6 +6,7 @@ mod devices;
 mod disk;
 mod nic;
 mod processor;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use super::filter::{self, Argument, FilterError, Rule};
 /// A kind of thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The main thread: requests, and making threads for disks and NICs that are added later.
+    /// The main thread: requests, and making threads for disks, NICs and shares that are added later.
     Control,
     /// Runs one of the guest's processors.
     Processor,
@@ -32,6 +33,8 @@ pub(crate) enum Kind {
     Disk,
     /// Runs one NIC.
     Nic,
+    /// Runs one share.
+    Share,
 }
 
 impl Kind {
@@ -42,7 +45,7 @@ impl Kind {
 
     fn tables(self) -> &'static [&'static [Rule]] {
         match self {
-            // A thread is also under its maker's filter, so control may do what a disk's or a NIC's thread does.
+            // A thread is also under its maker's filter, so control may do what a disk's, a NIC's or a share's thread does.
             Self::Control => &[
                 EVERY_THREAD,
                 WAITING,
@@ -50,11 +53,13 @@ impl Kind {
                 control::NEW_THREAD,
                 disk::RULES,
                 nic::RULES,
+                share::RULES,
             ],
             Self::Processor => &[EVERY_THREAD, processor::RULES],
             Self::Devices => &[EVERY_THREAD, WAITING, devices::RULES],
             Self::Disk => &[EVERY_THREAD, WAITING, disk::RULES],
             Self::Nic => &[EVERY_THREAD, WAITING, nic::RULES],
+            Self::Share => &[EVERY_THREAD, WAITING, share::RULES],
         }
     }
 }

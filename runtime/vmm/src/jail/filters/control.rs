@@ -1,12 +1,13 @@
-//! The main thread: it answers requests, puts disks and NICs on the bus and takes them off, and makes a thread for each that comes later.
+//! The main thread: it answers requests, puts disks, NICs and shares on the bus and takes them off, and makes a thread for each that
+//! comes later.
 
 use libc::{
     CLONE_CHILD_CLEARTID, CLONE_FILES, CLONE_FS, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND,
     CLONE_SYSVSEM, CLONE_THREAD, CLONE_VM, F_DUPFD_CLOEXEC, F_GETFL, FIONBIO, PR_SET_NAME,
-    PR_SET_NO_NEW_PRIVS, SECCOMP_SET_MODE_FILTER, SOCK_CLOEXEC, SOCK_NONBLOCK, SYS_accept4,
-    SYS_clone, SYS_clone3, SYS_epoll_create1, SYS_eventfd2, SYS_fcntl, SYS_fstat, SYS_getrandom,
-    SYS_ioctl, SYS_lseek, SYS_prctl, SYS_recvmsg, SYS_rseq, SYS_sched_getaffinity, SYS_seccomp,
-    SYS_sendmsg, SYS_set_robust_list, SYS_statx,
+    PR_SET_NO_NEW_PRIVS, SECCOMP_SET_MODE_FILTER, SO_TYPE, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET,
+    SYS_accept4, SYS_clone, SYS_clone3, SYS_epoll_create1, SYS_eventfd2, SYS_fcntl, SYS_fstat,
+    SYS_getrandom, SYS_getsockopt, SYS_ioctl, SYS_lseek, SYS_ppoll, SYS_prctl, SYS_recvmsg,
+    SYS_rseq, SYS_sched_getaffinity, SYS_seccomp, SYS_sendmsg, SYS_set_robust_list, SYS_statx,
 };
 
 use super::{
@@ -34,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_recvmsg,
         arguments: &[],
-        reason: "requests, with the descriptors of a disk or a NIC",
+        reason: "requests, with the descriptors of a disk, a NIC or a share",
     },
     Rule {
         syscall: SYS_sendmsg,
@@ -44,12 +45,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_ioctl,
         arguments: &[Argument::Is(1, kvm::IRQFD)],
-        reason: "interrupts of a disk or a NIC that comes or goes",
+        reason: "interrupts of a disk, a NIC or a share that comes or goes",
     },
     Rule {
         syscall: SYS_ioctl,
         arguments: &[Argument::Is(1, kvm::IOEVENTFD)],
-        reason: "doorbells of a disk or a NIC that comes or goes",
+        reason: "doorbells of a disk, a NIC or a share that comes or goes",
     },
     Rule {
         syscall: SYS_ioctl,
@@ -89,7 +90,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_eventfd2,
         arguments: &[],
-        reason: "doorbells and vectors of a disk or a NIC that comes",
+        reason: "doorbells and vectors of a disk, a NIC or a share that comes",
     },
     Rule {
         syscall: SYS_fcntl,
@@ -104,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_epoll_create1,
         arguments: &[],
-        reason: "what the thread of a disk or a NIC that comes waits with",
+        reason: "what the thread of a disk, a NIC or a share that comes waits with",
     },
     Rule {
         syscall: SYS_fstat,
@@ -121,6 +122,19 @@ pub(super) const RULES: &[Rule] = &[
         arguments: &[],
         reason: "the size of a block device behind a disk that comes",
     },
+    Rule {
+        syscall: SYS_getsockopt,
+        arguments: &[
+            Argument::Is(1, bits(SOL_SOCKET)),
+            Argument::Is(2, bits(SO_TYPE)),
+        ],
+        reason: "whether the descriptor of a share that comes is a socket for packets",
+    },
+    Rule {
+        syscall: SYS_ppoll,
+        arguments: &[],
+        reason: "whether the server of a share is there, for who asks for the status",
+    },
 ];
 
 /// What the making of a thread takes, in this thread and as the first acts of the new one.
@@ -128,7 +142,7 @@ pub(super) const NEW_THREAD: &[Rule] = &[
     Rule {
         syscall: SYS_clone,
         arguments: &[Argument::Is(0, bits(THREAD))],
-        reason: "a thread for a disk or a NIC that comes; nothing but a thread",
+        reason: "a thread for a disk, a NIC or a share that comes; nothing but a thread",
     },
     Rule {
         syscall: SYS_clone3,

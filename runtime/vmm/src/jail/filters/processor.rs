@@ -100,12 +100,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_epoll_create1,
         arguments: &[],
-        reason: "the socket device or a NIC, started by its driver, waits for several descriptors",
+        reason: "the socket device, a NIC or a share, started by its driver, waits for several descriptors",
     },
     Rule {
         syscall: SYS_epoll_ctl,
         arguments: &[],
-        reason: "the socket device or a NIC, started by its driver, says for which descriptors it waits",
+        reason: "the socket device, a NIC or a share, started by its driver, says for which descriptors it waits",
     },
     Rule {
         syscall: SYS_timerfd_create,
