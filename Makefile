@@ -19,7 +19,7 @@ testbed := $(target)/debug/testbed
 stage   := tests/testbed/stage
 # Builds a test program of a crate and prints where it is.
 test_program := tests/testbed/test-program
-programs := cofferdam cofferdam-vmm cofferdam-agent testbed-init list-tree effective-user
+programs := cofferdam cofferdam-vmm cofferdam-share cofferdam-agent testbed-init list-tree effective-user
 # How long each fuzz target runs.
 SECONDS ?= 60
 
@@ -47,7 +47,7 @@ check-stages:
 	@$(stage) 'format' cargo fmt --all --check
 	@$(stage) 'lints' cargo clippy -q --workspace --all-targets -- -D warnings
 	@# The clients' tests start the real programs.
-	@$(stage) 'programs for the unit tests' cargo build -q -p agentd -p vmm
+	@$(stage) 'programs for the unit tests' cargo build -q -p agentd -p vmm -p share
 	@$(stage) 'unit tests' cargo test -q --workspace --exclude e2e --exclude tidy
 	@$(stage) 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc -q --workspace --no-deps
 
@@ -67,7 +67,7 @@ testbed: packages rust tools ## a shell in the nested test host
 dist: packages rust tools ## programs, kernel, guest image, test image and configuration, in target/dist/
 	@$(stage) 'static programs' env RUSTFLAGS='-C target-feature=+crt-static' \
 	    LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/x86_64-linux-gnu \
-	    cargo build -q --release --target $(triple) -p cofferdam -p vmm -p agentd -p testbed -p harness $(programs:%=--bin %)
+	    cargo build -q --release --target $(triple) -p cofferdam -p vmm -p share -p agentd -p testbed -p harness $(programs:%=--bin %)
 	@$(stage) 'guest kernel, guest image, test image' tests/testbed/assemble $(static) $(target)/debug $(dist)
 
 tools:

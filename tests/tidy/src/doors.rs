@@ -46,8 +46,13 @@ pub const DOORS: &[Door] = &[
     },
     Door {
         package: "seccompiler",
-        crates: &["vmm"],
-        reason: "the jail is the monitor's own",
+        crates: &["vmm", "share"],
+        reason: "a jail is its program's own",
+    },
+    Door {
+        package: "fuse-backend-rs",
+        crates: &["share"],
+        reason: "files of the host are served by one jailed program",
     },
     Door {
         package: "ttrpc",

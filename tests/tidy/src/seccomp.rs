@@ -28,7 +28,7 @@ pub fn check(files: &[SourceFile]) -> Vec<Finding> {
         for (line, reason) in reasons(file) {
             rules += 1;
             if reason.chars().count() < SHORTEST_REASON {
-                let advice = "a seccomp rule without a reason: say why the monitor needs the call";
+                let advice = "a seccomp rule without a reason: say why the program needs the call";
                 findings.push(Finding::new(&file.path, line, RULE, advice));
             }
         }
@@ -40,9 +40,10 @@ pub fn check(files: &[SourceFile]) -> Vec<Finding> {
     findings
 }
 
-/// Where the monitor keeps its filters.
+/// Where the monitor and the share server keep their filters.
 fn holds_rules(path: &str) -> bool {
-    let Some(below) = path.strip_prefix("runtime/vmm/src/") else {
+    let jailed = ["runtime/vmm/src/", "runtime/share/src/"];
+    let Some(below) = jailed.iter().find_map(|jail| path.strip_prefix(jail)) else {
         return false;
     };
     let is_test = below.ends_with("tests.rs") || below.contains("/tests/");
