@@ -7,10 +7,9 @@ mod layer;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-pub use archive::{Bundle, MultiArch};
+pub use archive::{Blob, Bundle, Content, MultiArch};
 pub use layer::{Compression, Layer};
 
-use archive::Blob;
 use layer::Built;
 
 /// A layer in the making, or one whose tar stream is there already.

@@ -2,6 +2,7 @@
 //!
 //! - [`image`]: OCI images in memory, right ones of any shape, written as layout folder, OCI archive or docker-archive
 //! - [`busybox`]: the image that most tests run, from Debian's busybox-static
+//! - [`registry`]: Debian's docker-registry with a test's images in it
 //! - [`tar_items`]: tar streams by the byte, for what ordinary images do not have
 //! - [`samples`]: images with everything that an image may have, to be compared
 //! - [`unpacked`]: an image's layers as GNU tar and overlayfs have them, the other side of that comparison
@@ -17,6 +18,7 @@ pub mod image;
 pub mod leftovers;
 pub mod listing;
 pub mod probe;
+pub mod registry;
 pub mod samples;
 pub mod tar_items;
 pub mod unpacked;

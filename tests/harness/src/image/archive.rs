@@ -41,7 +41,7 @@ impl Blob {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": size })
     }
 
-    fn hex(&self) -> &str {
+    pub(crate) fn hex(&self) -> &str {
         self.digest.strip_prefix("sha256:").unwrap_or(&self.digest)
     }
 }
@@ -122,9 +122,26 @@ impl Bundle {
         layout(&self.reference, self.manifest.descriptor(), self.blobs())
     }
 
+    /// All of it, as a registry has it.
+    pub fn content(&self) -> Content<'_> {
+        Content {
+            root: self.manifest.clone(),
+            manifests: Vec::new(),
+            blobs: self.layers.iter().chain([&self.config]).collect(),
+        }
+    }
+
     fn blobs(&self) -> impl Iterator<Item = &Blob> {
         self.layers.iter().chain([&self.config, &self.manifest])
     }
+}
+
+/// What a registry's tag leads to: one manifest or index, the manifests that it names, and everything that those name.
+#[derive(Clone, Debug)]
+pub struct Content<'a> {
+    pub root: Blob,
+    pub manifests: Vec<&'a Blob>,
+    pub blobs: Vec<&'a Blob>,
 }
 
 /// Images for several architectures under one name: an index that the layout's own index points to.
@@ -150,7 +167,23 @@ impl MultiArch {
         write_tar(&self.layout()?, path)
     }
 
+    /// All of it, as a registry has it.
+    pub fn content(&self) -> Result<Content<'_>> {
+        let parts = |image| Bundle::content(image).blobs;
+        Ok(Content {
+            root: self.index()?,
+            manifests: self.images.iter().map(|image| &image.manifest).collect(),
+            blobs: self.images.iter().flat_map(parts).collect(),
+        })
+    }
+
     fn layout(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let index = self.index()?;
+        let blobs = self.images.iter().flat_map(Bundle::blobs).chain([&index]);
+        layout(&self.reference, index.descriptor(), blobs)
+    }
+
+    fn index(&self) -> Result<Blob> {
         let with_platform = |image: &Bundle| {
             let mut descriptor = image.manifest.descriptor();
             descriptor["platform"] = json!({ "architecture": image.architecture, "os": "linux" });
@@ -158,9 +191,7 @@ impl MultiArch {
         };
         let manifests: Vec<Value> = self.images.iter().map(with_platform).collect();
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
-        let index = Blob::of_json(INDEX, &index)?;
-        let blobs = self.images.iter().flat_map(Bundle::blobs).chain([&index]);
-        layout(&self.reference, index.descriptor(), blobs)
+        Blob::of_json(INDEX, &index)
     }
 }
 
