@@ -182,7 +182,8 @@ impl Operations {
     }
 
     /// Networks in reverse, then the namespace, then the record; each network that is left is no longer in the record, so that a
-    /// teardown which stops half-way goes on where it stopped.
+    /// teardown which stops half-way goes on where it stopped. On a full disk it would start over: a plugin deletes twice without harm
+    /// (CNI specification, "DEL"), and a pod must be removable so that there is room again.
     async fn undo(&self, pod: &PodId) -> Result<(), NetworkError> {
         let (records, id) = (self.records.clone(), pod.clone());
         let record = blocking(move || records.read(&id)).await?;
@@ -191,7 +192,7 @@ impl Operations {
                 let left = self.cni.del(&self.attached(&record, joined)).await;
                 left.map_err(cni("remove the pod from its network"))?;
                 record.networks.pop();
-                self.write(record.clone()).await?;
+                self.write_or_say(record.clone()).await;
             }
         }
         let (records, namespaces, id) =
@@ -237,6 +238,14 @@ impl Operations {
     async fn write(&self, record: Record) -> Result<(), NetworkError> {
         let records = self.records.clone();
         blocking(move || records.write(&record)).await
+    }
+
+    async fn write_or_say(&self, record: Record) {
+        let pod = record.pod.clone();
+        if let Err(error) = self.write(record).await {
+            let error = model::chain(&error);
+            tracing::warn!(%pod, error, "a network that was left stays in the pod's record");
+        }
     }
 
     /// Every pod of which there is a record or a namespace.

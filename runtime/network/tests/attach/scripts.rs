@@ -114,6 +114,28 @@ fn plugin_that_cannot_delete_keeps_the_record_until_it_can() {
 }
 
 #[test]
+fn network_is_left_though_its_record_cannot_be_written() {
+    node::run(
+        "network_is_left_though_its_record_cannot_be_written",
+        &[],
+        async |node: Node| {
+            node.script("first", RESULT);
+            node.configure("1.conflist", &list(&["first"]));
+            if node.setup(request("p1")).await.is_none() {
+                return;
+            }
+            // In the way of every write, as a full disk is.
+            let young = node.path("state/attachments/p1.tmp");
+            fs::create_dir(&young).unwrap();
+            node.network.teardown(&pod("p1")).await.unwrap();
+            fs::remove_dir(&young).unwrap();
+            node.assert_clean(&[]).await;
+            assert_eq!(node.log().last().unwrap(), "DEL first");
+        },
+    );
+}
+
+#[test]
 fn network_of_a_caller_that_goes_away_is_undone() {
     node::run(
         "network_of_a_caller_that_goes_away_is_undone",
