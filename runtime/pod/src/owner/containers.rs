@@ -189,14 +189,8 @@ impl Owner {
             }
             Err(_refused) => Deed::None,
         };
-        if entry.stage.phase() != before
-            && let Err(error) = self.save(id).await
-        {
-            tracing::error!(
-                container = %id,
-                error = &error as &dyn std::error::Error,
-                "a restart will not know the container's state"
-            );
+        if entry.stage.phase() != before {
+            self.save_or_say(id).await;
         }
         self.carry_out(id, deed).await;
         if let Some(entry) = self.entries.get_mut(id)
@@ -204,6 +198,16 @@ impl Owner {
         {
             entry.answer_start();
             entry.hold = None;
+        }
+    }
+
+    async fn save_or_say(&mut self, id: &ContainerId) {
+        if let Err(error) = self.save(id).await {
+            tracing::error!(
+                container = %id,
+                error = &error as &dyn std::error::Error,
+                "a restart will not know the container's state"
+            );
         }
     }
 
@@ -309,15 +313,16 @@ impl Owner {
         }
     }
 
-    fn spawn_settle(&mut self, id: &ContainerId) {
+    pub(super) fn spawn_settle(&mut self, id: &ContainerId) {
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
         let settle = deeds::Settle {
-            container: entry.container().clone(),
+            container: entry.over(),
             monitor: self.monitor.clone(),
             agent: self.agent.borrow().clone(),
             follower: entry.follower.take(),
+            book: self.book.clone(),
         };
         self.deeds.spawn(deeds::settle(settle, self.deadlines));
     }
@@ -329,6 +334,9 @@ impl Owner {
             entry.forget_disks();
         }
         self.tell(id, Fact::Settled).await;
+        if disks_gone {
+            self.save_or_say(id).await;
+        }
         self.unfollow_volumes();
         self.silent_yet().await;
     }

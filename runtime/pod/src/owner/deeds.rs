@@ -257,17 +257,19 @@ pub(super) struct Settle {
     pub(super) monitor: Option<Arc<Monitor>>,
     pub(super) agent: Option<Agent>,
     pub(super) follower: Option<Follower>,
+    pub(super) book: Option<Book>,
 }
 
-/// Waits for the container's last output and writes back what it leaves to the host, then frees what it has in the guest and on the bus.
+/// Waits for the container's last output and writes back what it leaves to the host; then its end goes into the record, because the guest
+/// forgets it; then what it has in the guest and on the bus is freed.
 pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
     let Settle {
         container,
         monitor,
         agent,
         follower,
+        book,
     } = settle;
-    let has_follower = follower.is_some();
     if let Some(follower) = follower {
         follower.drained(deadlines.drain).await;
     }
@@ -277,7 +279,9 @@ pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
         volumes::write_back(agent, &container, deadlines.call).await;
     }
     // Streams that a caller reads end with the container in the guest, so it stays there until it is removed or the pod ends.
-    if let (true, false, Some(monitor), Some(agent)) = (has_follower, disks_gone, monitor, agent) {
+    let frees =
+        container.log.is_some() && !disks_gone && is_recorded(book.as_ref(), &container).await;
+    if let (true, Some(monitor), Some(agent)) = (frees, monitor, agent) {
         match free(&monitor, &agent, &container, deadlines).await {
             Ok(()) => disks_gone = true,
             Err(error) => {
@@ -289,6 +293,22 @@ pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
         container: id,
         disks_gone,
     }
+}
+
+/// Puts the container's end into the record; true when a restart will find it there.
+async fn is_recorded(book: Option<&Book>, container: &Container) -> bool {
+    let Some(book) = book else {
+        return true;
+    };
+    let saved = book.save_container(container.clone()).await;
+    if let Err(error) = &saved {
+        tracing::error!(
+            container = %container.id,
+            error = error as &dyn std::error::Error,
+            "the end of a container can't be recorded, so what it has in the guest stays there"
+        );
+    }
+    saved.is_ok()
 }
 
 async fn free(

@@ -125,6 +125,15 @@ impl Entry {
         Container::clone(&self.container)
     }
 
+    /// The container as the record keeps it once its output is in its log, which others don't see yet.
+    pub(super) fn over(&self) -> Container {
+        let mut container = Container::clone(&self.container);
+        if let Stage::Ending(exit) | Stage::Exited(exit) = &self.stage {
+            container.phase = ContainerPhase::Exited(exit.clone());
+        }
+        container
+    }
+
     /// The container as others see it, if they see it at all.
     pub(super) fn shown(&mut self) -> Option<Arc<Container>> {
         let phase = self.stage.phase().filter(|_| self.ready)?;

@@ -1,5 +1,6 @@
 //! What the owner does with containers' output, and where it goes on after a restart. Below: `output`.
 
+use agent_client::AgentError;
 use model::ContainerId;
 
 use super::{
@@ -11,7 +12,11 @@ use crate::{
     handle::Streams,
     output::{Follower, Following},
     plan::OutputTo,
-    state::{container::Stage, pod::Phase},
+    state::{
+        container::{Fact, Stage},
+        pod::Phase,
+    },
+    wall_clock,
 };
 
 impl Owner {
@@ -72,11 +77,20 @@ impl Owner {
                 continue;
             };
             match entry.stage {
+                Stage::Running { .. } if self.is_unknown_in_guest(&id).await => {
+                    let fact = Fact::Lost {
+                        at_ns: wall_clock::now_ns(),
+                        message: "it ended, and its end could not be recorded".to_owned(),
+                    };
+                    self.tell(&id, fact).await;
+                }
                 Stage::Running { .. } => {
                     let container = entry.container().clone();
                     self.follow_volumes(&container);
                     self.follow_again(&id);
                 }
+                // The daemon before this one was killed between the record of its end and the end of what it has in the guest.
+                Stage::Exited(_) if !entry.container().disks().is_empty() => self.spawn_settle(&id),
                 Stage::Starting { .. } => {
                     let error = PodError::ContainerState {
                         container: id.to_string(),
@@ -89,6 +103,18 @@ impl Owner {
             }
         }
         self.publish();
+    }
+
+    /// Whether the guest has forgotten a container that the record says runs. An agent that doesn't answer has not said so.
+    async fn is_unknown_in_guest(&self, id: &ContainerId) -> bool {
+        let agent = self.agent.borrow().clone();
+        let Some(agent) = agent else {
+            return false;
+        };
+        let usage = agent
+            .container_usage(id.as_str(), self.deadlines.call)
+            .await;
+        matches!(usage, Err(AgentError::NotFound { .. }))
     }
 
     fn follow_again(&mut self, id: &ContainerId) {
