@@ -22,7 +22,7 @@ use tokio::{
     sync::mpsc,
 };
 
-pub(crate) use self::owner::{Owner, PodState};
+pub(crate) use self::owner::{FirstProcess, Owner, PodState};
 use self::{
     live::Live,
     owner::{Command, Reply},
@@ -174,7 +174,7 @@ impl Containers {
         }
     }
 
-    fn start(&mut self, mut plan: ContainerPlan, reply: Reply<i32>) {
+    fn start(&mut self, mut plan: ContainerPlan, reply: Reply<FirstProcess>) {
         let id = plan.id.clone();
         if self.slots.contains_key(&id) {
             let fault = Fault::new(FaultKind::AlreadyExists, format!("container {id} exists"));
@@ -208,15 +208,21 @@ impl Containers {
         }
     }
 
-    fn started(&mut self, id: ContainerId, result: Result<Box<Running>, Fault>, reply: Reply<i32>) {
+    fn started(
+        &mut self,
+        id: ContainerId,
+        result: Result<Box<Running>, Fault>,
+        reply: Reply<FirstProcess>,
+    ) {
         self.slots.remove(&id);
         let answer = result.map(|running| {
             let pid = running.process.pid;
+            let user = running.process.user.clone();
             let watch = oom::watch(&running.holdings.cgroup, &id, &self.owner);
             let live = Live::new(*running, watch);
             self.slots.insert(id.clone(), Slot::Live(Box::new(live)));
             self.running(pid, id, ExecId::default());
-            pid
+            FirstProcess { pid, user }
         });
         self.launched();
         drop(reply.send(answer));

@@ -1,6 +1,7 @@
 //! One process that the agent started for the host, as the owner of the containers keeps it.
 
 use agent::agent::ProcessExited;
+use container::Identity;
 
 use crate::{
     ids::{ContainerId, ExecId},
@@ -18,6 +19,8 @@ pub(crate) enum Exit {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
+    /// Who it is, if it is a container's first.
+    pub(crate) user: Option<Identity>,
     pub(crate) stdin: Option<StreamHandle>,
     pub(crate) stdout: StreamHandle,
     pub(crate) stderr: Option<StreamHandle>,

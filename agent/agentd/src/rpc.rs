@@ -10,7 +10,7 @@ use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
 
 use crate::{
     arguments::Setting,
-    containers::{Owner, PodState},
+    containers::{FirstProcess, Owner, PodState},
     deadlines::{DEVICE_DEADLINE, MAX_DEVICE_DEADLINE},
     devices,
     fault::{Fault, FaultKind},
@@ -185,11 +185,7 @@ impl Agent for Service {
         request: wire::StartContainerRequest,
     ) -> ttrpc::Result<wire::StartContainerResponse> {
         let plan = self.container_plan(&request)?;
-        let pid = self.owner.start_container(plan).await?;
-        Ok(wire::StartContainerResponse {
-            pid: number(pid),
-            ..Default::default()
-        })
+        Ok(started(self.owner.start_container(plan).await?))
     }
 
     async fn exec_process(
@@ -407,12 +403,8 @@ async fn make_pod(
     owner.keep_pid_namespace(namespace).await;
     let mut response = wire::StartPodResponse::default();
     if let Some(plan) = plan {
-        let pid = number(owner.start_container(plan).await?);
-        let started = wire::StartContainerResponse {
-            pid,
-            ..Default::default()
-        };
-        response.container = Some(started).into();
+        let process = owner.start_container(plan).await?;
+        response.container = Some(started(process)).into();
     }
     Ok(response)
 }
@@ -444,6 +436,20 @@ fn absolute(path: &str) -> Result<PathBuf, Fault> {
 }
 
 /// Process ids are positive.
+fn started(process: FirstProcess) -> wire::StartContainerResponse {
+    let user = process.user.map(|user| wire::ProcessUser {
+        uid: user.uid,
+        gid: user.gid,
+        additional_gids: user.additional_gids,
+        ..Default::default()
+    });
+    wire::StartContainerResponse {
+        pid: number(process.pid),
+        user: user.into(),
+        ..Default::default()
+    }
+}
+
 fn number(pid: i32) -> u32 {
     u32::try_from(pid).unwrap_or(0)
 }

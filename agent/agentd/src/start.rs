@@ -194,6 +194,7 @@ async fn start(
     .await?;
     Ok(Process {
         pid: launched.pid,
+        user: launched.user,
         stdin: our_stdin
             .map(end)
             .transpose()?
@@ -215,6 +216,7 @@ fn with_terminal(launched: Launched, stdin: bool) -> Result<Process, Fault> {
     let terminal = end(fd)?;
     Ok(Process {
         pid: launched.pid,
+        user: launched.user,
         stdin: stdin.then(|| stdio::input::start(Arc::clone(&terminal), true)),
         stdout: stdio::output::start(Arc::clone(&terminal)),
         stderr: None,

@@ -26,6 +26,15 @@ pub(crate) enum Groups {
     Strict,
 }
 
+/// Who a process is, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    /// Each once.
+    pub additional_gids: Vec<u32>,
+}
+
 /// A container's user: as it was asked for, and who that was when the container was started. An exec as the same user gets the same numbers,
 /// whatever has become of the container's files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -48,6 +57,15 @@ impl SettledUser {
             settled: process.user().clone(),
             groups,
         })
+    }
+
+    /// Who its first process is.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            uid: self.settled.uid(),
+            gid: self.settled.gid(),
+            additional_gids: self.settled.additional_gids().clone().unwrap_or_default(),
+        }
     }
 
     /// For one more process of the container.

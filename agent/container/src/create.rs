@@ -22,6 +22,7 @@ use crate::{
     failure::{Failure, FailureKind},
     folder::Folder,
     guest_devices, inside,
+    launcher::Started,
     message::Order,
     oom_score,
     spec::{self, LastSteps},
@@ -34,7 +35,7 @@ pub(crate) fn create(
     mut spec: Spec,
     root: (PathBuf, bool),
     streams: Vec<OwnedFd>,
-) -> Result<(i32, Option<OwnedFd>), Failure> {
+) -> Result<Started, Failure> {
     let folder = Folder::open(order.folder.clone());
     let cgroup = Cgroup::at(&order.cgroup);
     let resources = spec
@@ -42,6 +43,7 @@ pub(crate) fn create(
         .as_ref()
         .and_then(|linux| linux.resources().clone());
     let user = settle(&mut spec, &root.0)?;
+    let identity = user.identity();
     if annotation::every_device(&spec)? {
         guest_devices::add(&mut spec, Path::new("/dev"))?;
     }
@@ -59,7 +61,11 @@ pub(crate) fn create(
         // The first failure is the one to report; what cannot be unmade here is tried again by the agent.
         drop(cgroup.kill().and_then(|()| cgroup.remove()));
     }
-    started
+    started.map(|(pid, terminal)| Started {
+        pid,
+        terminal,
+        user: Some(identity),
+    })
 }
 
 /// What of the process depends on the container's files, and on what the agent may do.

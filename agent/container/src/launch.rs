@@ -15,6 +15,7 @@ use oci_spec::runtime::{Process, Spec};
 use thiserror::Error;
 
 use crate::{
+    account::Identity,
     deadlines::LAUNCH_DEADLINE,
     failure::Failure,
     folder::Folder,
@@ -42,6 +43,8 @@ pub struct Launched {
     pub pid: i32,
     /// The controlling side of its terminal, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// Who it is, if it is a container's first.
+    pub user: Option<Identity>,
 }
 
 /// Why there is no process.
@@ -129,9 +132,10 @@ impl Launch {
         let (reply, mut fds) =
             ask_launcher(&self.program, &order, &streams).map_err(LaunchError::Launcher)?;
         match reply {
-            Reply::Started { pid } => Ok(Launched {
+            Reply::Started { pid, user } => Ok(Launched {
                 pid,
                 terminal: fds.pop(),
+                user,
             }),
             Reply::Failed(failure) => Err(failure.into()),
         }

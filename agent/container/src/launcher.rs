@@ -13,6 +13,7 @@ use std::{
 use rustix::{stdio, thread};
 
 use crate::{
+    account::Identity,
     create::create,
     exec::exec,
     failure::Failure,
@@ -38,14 +39,26 @@ fn launch_one() -> io::Result<()> {
     stdio::dup2_stdin(File::open("/dev/null")?)?;
     let (order, streams): (Order, _) = message::receive(&socket)?;
     let (reply, terminal) = match carry_out(order, streams) {
-        Ok((pid, terminal)) => (Reply::Started { pid }, terminal),
+        Ok(Started {
+            pid,
+            terminal,
+            user,
+        }) => (Reply::Started { pid, user }, terminal),
         Err(failure) => (Reply::Failed(failure), None),
     };
     let fds: Vec<_> = terminal.iter().map(AsFd::as_fd).collect();
     message::send(&socket, &reply, &fds)
 }
 
-fn carry_out(mut order: Order, streams: Vec<OwnedFd>) -> Result<(i32, Option<OwnedFd>), Failure> {
+/// What has come of an order.
+pub(crate) struct Started {
+    pub(crate) pid: i32,
+    pub(crate) terminal: Option<OwnedFd>,
+    /// Of a container's first process.
+    pub(crate) user: Option<Identity>,
+}
+
+fn carry_out(mut order: Order, streams: Vec<OwnedFd>) -> Result<Started, Failure> {
     // libcontainer sets supplementary groups only when there are some; the agent's must not show through.
     thread::set_thread_groups(&[])
         .map_err(|error| Failure::internal("drop the launcher's groups", &error))?;
@@ -56,7 +69,14 @@ fn carry_out(mut order: Order, streams: Vec<OwnedFd>) -> Result<(i32, Option<Own
             root,
             read_only,
         } => create(&order, *spec, (root, read_only), streams),
-        Work::Exec { process, exec_id } => exec(&order, (*process, &exec_id), streams),
+        Work::Exec { process, exec_id } => {
+            let (pid, terminal) = exec(&order, (*process, &exec_id), streams)?;
+            Ok(Started {
+                pid,
+                terminal,
+                user: None,
+            })
+        }
         Work::Nothing => Err(Failure::invalid("an order without work")),
     }
 }

@@ -35,6 +35,7 @@ mod sys;
 mod terminal;
 mod volumes;
 
+pub use account::Identity;
 pub use failure::{Failure, FailureKind};
 pub use files::{PodFile, mount_files};
 pub use folder::Folder;

@@ -21,7 +21,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::failure::Failure;
+use crate::{account::Identity, failure::Failure};
 
 /// A specification of 1 MiB of JSON at the door may grow a little when it is written again.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -72,8 +72,8 @@ pub(crate) enum Work {
 /// The launcher's one answer. A terminal's descriptor comes beside it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
-    /// The process has been executed.
-    Started { pid: i32 },
+    /// The process has been executed. A container's first one tells who it is.
+    Started { pid: i32, user: Option<Identity> },
     /// Nothing is left of it.
     Failed(Failure),
 }

@@ -16,6 +16,7 @@ use crate::{
     deadlines::{ATTEMPT_DEADLINE, FIRST_PAUSE, LONGEST_PAUSE},
     error::AgentError,
     events::EventStream,
+    first_process::FirstProcess,
     network,
     output::OutputStream,
     request::{ContainerStart, PodStart, ProcessExec, ProcessRef},
@@ -196,7 +197,7 @@ impl Agent {
         within("RemoveDevice", deadline, call).await.map(|_done| ())
     }
 
-    /// The process's pid in the guest, once it has been executed.
+    /// Its first process, once it has been executed.
     ///
     /// # Errors
     /// As agent.proto says: a missing command is [`AgentError::NotFound`].
@@ -204,12 +205,12 @@ impl Agent {
         &self,
         container: ContainerStart,
         deadline: Duration,
-    ) -> Result<u32, AgentError> {
+    ) -> Result<FirstProcess, AgentError> {
         let request = wire::StartContainerRequest::from(container);
         let call = self.client.start_container(context_of(deadline), &request);
         within("StartContainer", deadline, call)
             .await
-            .map(|answer| answer.pid)
+            .map(FirstProcess::from)
     }
 
     /// The process's pid in the guest, once it has been executed.

@@ -109,6 +109,17 @@ pub enum NamespaceOf {
     Pod,
 }
 
+/// Who a process is, in numbers (credentials(7)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Supplementary groups, each once.
+    pub groups: Vec<u32>,
+}
+
 /// A user namespace (user_namespaces(7)): one range each, as Kubernetes has it, and both have to hold 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserNamespace {

@@ -14,7 +14,7 @@ mod stages;
 mod user;
 
 pub use container::{
-    ContainerSpec, IdRange, NamespaceOf, Namespaces, Terminal, UserNamespace, WindowSize,
+    ContainerSpec, IdRange, Identity, NamespaceOf, Namespaces, Terminal, UserNamespace, WindowSize,
 };
 pub use exit::ExitStatus;
 pub use fault::{Fault, chain};

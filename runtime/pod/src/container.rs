@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use model::{ContainerId, ContainerSpec, ExitStatus};
+use model::{ContainerId, ContainerSpec, ExitStatus, Identity};
 use serde::{Deserialize, Serialize};
 use vm_client::PciAddress;
 
@@ -25,6 +25,9 @@ pub struct Container {
     pub created_at_ns: i64,
     /// Where it is in its life.
     pub phase: ContainerPhase,
+    /// Who its first process was when it was executed: what was asked for, with all names looked up in the guest.
+    #[serde(default)]
+    pub user: Option<Identity>,
     /// Where its output goes, if to a file.
     pub log: Option<PathBuf>,
     /// Size of the writable layer, in bytes.

@@ -57,6 +57,10 @@ fn security(case: &Case) -> Result<()> {
     }
     ensure!(words.contains(&"3000"), "{text}");
     ensure!(words.last() == Some(&"321"), "{text}");
+    let user = daemon.status(&id)?.user.and_then(|user| user.linux);
+    let user = user.context("the guest says who it is")?;
+    let told = (user.uid, user.gid) == (1000, 2000) && user.supplemental_groups.contains(&3000);
+    ensure!(told, "{user:?}");
     daemon.remove_sandbox(&sandbox)?;
     Ok(())
 }

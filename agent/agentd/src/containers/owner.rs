@@ -4,7 +4,7 @@ use agent::{
     agent::{Event, StartPodRequest, StartPodResponse},
     stdio::Open,
 };
-use container::{PidNamespace, Process as OciProcess, WindowSize};
+use container::{Identity, PidNamespace, Process as OciProcess, WindowSize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::not_found;
@@ -36,16 +36,23 @@ pub(crate) enum PodState {
     Made(StartPodResponse),
 }
 
+/// A container's first process, once it has been executed.
+#[derive(Debug)]
+pub(crate) struct FirstProcess {
+    pub(crate) pid: i32,
+    pub(crate) user: Option<Identity>,
+}
+
 #[derive(Debug)]
 pub(super) enum Command {
     Start {
         plan: Box<ContainerPlan>,
-        reply: Reply<i32>,
+        reply: Reply<FirstProcess>,
     },
     Started {
         id: ContainerId,
         result: Result<Box<Running>, Fault>,
-        reply: Reply<i32>,
+        reply: Reply<FirstProcess>,
     },
     Exec {
         id: ContainerId,
@@ -133,7 +140,7 @@ impl Owner {
         )
     }
 
-    pub(crate) async fn start_container(&self, plan: ContainerPlan) -> Result<i32, Fault> {
+    pub(crate) async fn start_container(&self, plan: ContainerPlan) -> Result<FirstProcess, Fault> {
         self.ask(|reply| Command::Start {
             plan: Box::new(plan),
             reply,

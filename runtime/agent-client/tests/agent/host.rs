@@ -10,8 +10,8 @@ use std::{
 };
 
 use agent_client::{
-    Agent, AgentError, Connector, ContainerStart, Event, EventStream, Output, OutputStream,
-    ProcessEnd, ProcessExec, ProcessRef, Root, Stdio, VolumeMount,
+    Agent, AgentError, Connector, ContainerStart, Event, EventStream, FirstProcess, Output,
+    OutputStream, ProcessEnd, ProcessExec, ProcessRef, Root, Stdio, VolumeMount,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -104,6 +104,14 @@ impl Host {
     }
 
     pub(crate) async fn create(&self, id: &str, wanted: Wanted) -> Result<u32, AgentError> {
+        self.first_process(id, wanted).await.map(|first| first.pid)
+    }
+
+    pub(crate) async fn first_process(
+        &self,
+        id: &str,
+        wanted: Wanted,
+    ) -> Result<FirstProcess, AgentError> {
         let container = ContainerStart {
             container_id: id.into(),
             root: self.root(),

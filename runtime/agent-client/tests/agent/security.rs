@@ -63,7 +63,8 @@ async fn exec_is_who_the_container_was_at_its_start() {
     let mut wanted = shell("sleep 1000");
     wanted.spec["process"]["user"] = json!({"username": "user"});
     wanted.spec["annotations"] = json!({"cofferdam.agent.groups": "merge"});
-    host.create("c", wanted).await.unwrap();
+    let told = host.first_process("c", wanted).await.unwrap().user.unwrap();
+    assert_eq!((told.uid, told.gid, told.groups), (7, 8, vec![8, 50]));
     let exec = async |name: &str, user: Value, script: &str| {
         let mut process = process(&["sh", "-c", script]);
         process["user"] = user;

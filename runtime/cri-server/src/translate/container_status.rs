@@ -3,7 +3,7 @@
 use cri::v1::{
     Container, ContainerState, ContainerStatus, ContainerUser, ImageSpec, LinuxContainerUser,
 };
-use model::{ContainerId, ExitStatus, GroupsOfImage, PodId, User};
+use model::{ContainerId, ExitStatus, GroupsOfImage, Identity, PodId, User};
 use pod::{ContainerPhase, Exit, ExitCause};
 
 use super::{resources, signal};
@@ -55,7 +55,7 @@ pub(crate) fn container_status(created: &Created, container: &pod::Container) ->
         resources: resources::shown(asked, &container.spec.limits),
         image_id: created.image.id.clone(),
         stop_signal: signal::to_cri(created.stop_signal).into(),
-        user: user(&container.spec.user),
+        user: user(container),
         ..ContainerStatus::default()
     };
     match &container.phase {
@@ -66,18 +66,27 @@ pub(crate) fn container_status(created: &Created, container: &pod::Container) ->
     status
 }
 
-/// Only where nothing of it is looked up in the image's files, which only the guest reads.
-fn user(user: &User) -> Option<ContainerUser> {
-    let known = user.name.is_empty() && user.groups == GroupsOfImage::Strict;
-    let (uid, gid) = user.uid.zip(user.gid).filter(|_ids| known)?;
-    let groups = user.supplemental_groups.iter();
+/// What the guest has said, which alone reads the image's files; before that only what needs no look into them.
+fn user(container: &pod::Container) -> Option<ContainerUser> {
+    let user = container
+        .user
+        .clone()
+        .or_else(|| asked(&container.spec.user));
+    let Identity { uid, gid, groups } = user?;
     Some(ContainerUser {
         linux: Some(LinuxContainerUser {
             uid: uid.into(),
             gid: gid.into(),
-            supplemental_groups: groups.map(|group| i64::from(*group)).collect(),
+            supplemental_groups: groups.into_iter().map(i64::from).collect(),
         }),
     })
+}
+
+fn asked(user: &User) -> Option<Identity> {
+    let known = user.name.is_empty() && user.groups == GroupsOfImage::Strict;
+    let (uid, gid) = user.uid.zip(user.gid).filter(|_ids| known)?;
+    let groups = user.supplemental_groups.clone();
+    Some(Identity { uid, gid, groups })
 }
 
 /// The name that it was made from and what the pod's author wrote.

@@ -25,6 +25,11 @@ fn container(id: &str, phase: ContainerPhase) -> Container {
         },
         created_at_ns: 8,
         phase,
+        user: Some(model::Identity {
+            uid: 1,
+            gid: 2,
+            groups: vec![3],
+        }),
         log: Some("/var/log/x".into()),
         writable_bytes: 4096,
         disk: Some("0000:00:04.0".parse().unwrap()),

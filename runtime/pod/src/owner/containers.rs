@@ -2,7 +2,7 @@
 
 use agent_client::ProcessRef;
 use container_log::LogFile;
-use model::{ContainerId, ExitStatus};
+use model::{ContainerId, ExitStatus, Identity};
 
 use super::{
     Owner, Reply,
@@ -27,6 +27,7 @@ use crate::{
 /// What a container's start came to.
 pub(crate) struct StartedContainer {
     pub(crate) streams: Streams,
+    pub(crate) user: Option<Identity>,
     /// Where its output goes, unless to whoever started it.
     pub(crate) log: Option<(Following, LogFile)>,
 }
@@ -75,6 +76,7 @@ impl Owner {
                 OutputTo::Caller => None,
                 OutputTo::Log(path) => Some(path.clone()),
             },
+            user: None,
             writable_bytes: root.writable_bytes,
             disk: None,
             mounts,
@@ -293,7 +295,10 @@ impl Owner {
     ) {
         let at_ns = wall_clock::now_ns();
         match result {
-            Ok(started) => {
+            Ok(mut started) => {
+                if let Some(entry) = self.entries.get_mut(id) {
+                    entry.set_user(started.user.take());
+                }
                 let streams = self.follow(id, started);
                 self.tell(id, Fact::Started { at_ns }).await;
                 // Shown before it is said.

@@ -201,7 +201,7 @@ async fn run_first_process(
         share_pid_namespace: spec.namespaces.pid == NamespaceOf::Pod,
         mounts,
     };
-    agent_call(
+    let first = agent_call(
         "start the container",
         agent.start_container(request, deadlines.start),
     )
@@ -214,7 +214,11 @@ async fn run_first_process(
         let container = &process.container_id;
         drop(agent.remove_container(container, deadlines.call).await);
     }
-    opened.map(|streams| StartedContainer { streams, log })
+    opened.map(|streams| StartedContainer {
+        streams,
+        user: first.user,
+        log,
+    })
 }
 
 /// Connects a process's standard streams from their beginning.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::Limits;
+use model::{Identity, Limits};
 use tokio::sync::oneshot;
 
 use super::deeds::Disks;
@@ -113,6 +113,10 @@ impl Entry {
         if self.container.spec.limits != limits {
             Arc::make_mut(&mut self.container).spec.limits = limits;
         }
+    }
+
+    pub(super) fn set_user(&mut self, user: Option<Identity>) {
+        Arc::make_mut(&mut self.container).user = user;
     }
 
     /// The container as the record keeps it.

@@ -26,7 +26,7 @@ impl Owner {
         id: &ContainerId,
         started: StartedContainer,
     ) -> Option<Streams> {
-        let StartedContainer { streams, log } = started;
+        let StartedContainer { streams, log, .. } = started;
         let Some((following, log)) = log else {
             return Some(streams);
         };

@@ -155,6 +155,23 @@ fn list_has_the_ids_of_image_and_sandbox() {
 }
 
 #[test]
+fn user_is_shown_as_the_guest_has_told_it() {
+    let mut container = recorded(&ContainerPhase::Created);
+    container.user = Some(model::Identity {
+        uid: 1000,
+        gid: 1000,
+        groups: vec![1000, 50000],
+    });
+    let shown = container_status(&created(), &container).user;
+    let expect = LinuxContainerUser {
+        uid: 1000,
+        gid: 1000,
+        supplemental_groups: vec![1000, 50000],
+    };
+    assert_eq!(shown.and_then(|user| user.linux), Some(expect));
+}
+
+#[test]
 fn user_is_shown_where_the_image_has_no_say() {
     let user = |user: serde_json::Value| {
         let mut container = recorded(&ContainerPhase::Created);
