@@ -32,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) kernel: PathBuf,
     pub(crate) guest_image: PathBuf,
     pub(crate) monitor: PathBuf,
+    pub(crate) share_server: PathBuf,
     pub(crate) state_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) deadline_scale: u32,

@@ -63,6 +63,7 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
         },
         parts: VmParts {
             monitor: config.monitor.clone(),
+            share_server: config.share_server.clone(),
             monitor_identity: (config.jail.uid, config.jail.gid),
             kernel: config.kernel.clone(),
             guest_image: config.guest_image.clone(),

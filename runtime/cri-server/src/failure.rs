@@ -12,7 +12,6 @@ pub(crate) fn pod(error: &PodError) -> Status {
     let code = match error {
         // A command or a user that the container does not have. To a client NOT_FOUND says that the container is gone.
         PodError::Agent { .. } if error.fault() == Fault::NotFound => Code::FailedPrecondition,
-        PodError::NoShares { .. } => Code::Unimplemented,
         _ => code(error.fault()),
     };
     Status::new(code, model::chain(error))
@@ -89,13 +88,6 @@ mod tests {
             PodError::TornDown,
             Code::Internal,
             "the pod has been torn down",
-        );
-        check(
-            PodError::NoShares {
-                path: "/srv".into(),
-            },
-            Code::Unimplemented,
-            "the mount of /srv can't be made: this build shares no folders of the host with a VM",
         );
         let why = std::io::Error::other("disk full");
         check(

@@ -91,6 +91,7 @@ impl Node {
         let recovered = pod::recover(
             &node.settings.records_dir,
             &node.settings.pods_dir,
+            &node.settings.parts.share_server,
             pod::Deadlines::scaled(node.settings.deadline_scale),
         );
         let recovered = recovered.await.map_err(OpenError::Recover)?;

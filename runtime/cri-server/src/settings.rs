@@ -73,6 +73,8 @@ pub struct NetworkSettings {
 pub struct VmParts {
     /// The monitor program.
     pub monitor: PathBuf,
+    /// The share server program.
+    pub share_server: PathBuf,
     /// Unprivileged user id and group id of a monitor.
     pub monitor_identity: (u32, u32),
     /// The guest's kernel.

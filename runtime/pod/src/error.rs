@@ -116,12 +116,21 @@ pub enum PodError {
     /// Its name.
     #[error("name a volume of the pod")]
     VolumeName,
-    /// What is to be worked on by host and guest alike.
-    #[error("the mount of {} can't be made: this build shares no folders of the host with a VM", path.display())]
-    NoShares {
-        /// Of the host.
-        path: std::path::PathBuf,
-    },
+    /// The server of its shared folders.
+    #[error("launch the pod's share server")]
+    ShareServer(#[source] share_client::LaunchError),
+    /// It was there and is not any more: what is shared already fails in the guest.
+    #[error("attach to the pod's share server again")]
+    ShareServerLost(#[source] share_client::ProcessError),
+    /// Its device.
+    #[error("put the pod's share on the VM's bus")]
+    ShareDevice(#[source] vm_client::RequestError),
+    /// A folder or file of the host.
+    #[error("share a folder of the host with the VM")]
+    Share(#[source] share_client::AddError),
+    /// What is kept of the pod's shares.
+    #[error("keep or read the list of the pod's shares")]
+    ShareRecord(#[source] std::io::Error),
     /// A call to the agent.
     #[error("{attempt}")]
     Agent {
@@ -149,7 +158,7 @@ impl PodError {
             | Self::ContainerExists { .. }
             | Self::ContainerState { .. } => Fault::Refused,
             Self::NoContainer { .. } => Fault::NotFound,
-            Self::Unserved(_) | Self::NoShares { .. } => Fault::Invalid,
+            Self::Unserved(_) | Self::Share(_) => Fault::Invalid,
             Self::Launch(_) | Self::Cgroup(_) => Fault::HostUnfit,
             Self::GuestEnded { .. } | Self::AgentLost { .. } | Self::TornDown | Self::Stdio(_) => {
                 Fault::GuestLost

@@ -1,7 +1,7 @@
 //! The start of a pod: first a VM whose agent answers, then, by its identity, a pod. Main type: [`Booted`], the VM between the two.
 //! ARCHITECTURE.md numbers these steps 3 to 8. Each step that fails ends in the teardown.
 
-use std::{fs::File, sync::Arc, time::Instant};
+use std::{fs::File, path::PathBuf, sync::Arc, time::Instant};
 
 use agent_client::{Agent, AgentError, Connector, PodStart};
 use model::{PodId, Stages};
@@ -40,6 +40,7 @@ struct Rest {
     lifetime: Lifetime,
     processors: u8,
     created_at_ns: i64,
+    share_server: PathBuf,
     deadlines: Deadlines,
 }
 
@@ -128,6 +129,7 @@ impl Booted {
             live: Some((held, agent)),
             containers: Vec::new(),
             launch: Some(launch),
+            share_server: rest.share_server,
             deadlines,
         }))
     }
@@ -274,6 +276,7 @@ fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodEr
         lifetime: plan.lifetime,
         processors: plan.size.processors,
         created_at_ns: wall_clock::now_ns(),
+        share_server: plan.share_server,
         deadlines: plan.deadlines,
     };
     Ok((launch, rest))

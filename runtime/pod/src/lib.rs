@@ -23,6 +23,7 @@ mod owner;
 mod plan;
 mod record;
 mod recover;
+mod shares;
 mod state;
 mod status;
 mod teardown;

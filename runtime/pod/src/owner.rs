@@ -13,6 +13,7 @@ mod volumes;
 use std::{
     collections::{BTreeMap, HashMap},
     mem,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -31,6 +32,7 @@ use crate::{
     container::Container,
     error::PodError,
     handle::Pod,
+    shares::{self, Shares},
     state::pod::{self as state, Deed, Fact, Phase},
     status::{PodPhase, PodStatus},
     teardown::Held,
@@ -55,6 +57,8 @@ pub(crate) struct Beginning {
     pub(crate) live: Option<(Held, Agent)>,
     pub(crate) containers: Vec<Container>,
     pub(crate) launch: Option<Running>,
+    /// The share server's program.
+    pub(crate) share_server: PathBuf,
     pub(crate) deadlines: Deadlines,
 }
 
@@ -66,6 +70,7 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         live,
         containers,
         launch,
+        share_server,
         deadlines,
     } = beginning;
     let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -78,6 +83,9 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
     let (held, agent) = live.map_or((None, None), |(held, agent)| (Some(held), Some(agent)));
     let monitor = held.as_ref().and_then(|held| held.monitor.clone());
     let cgroup = held.as_ref().and_then(|held| held.cgroup.as_ref());
+    let shares = held
+        .as_ref()
+        .and_then(|held| shares_of(held, share_server, deadlines));
     let entries = containers
         .into_iter()
         .map(|container| (container.id.clone(), Entry::recovered(container)))
@@ -105,6 +113,7 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         watched: HashMap::new(),
         deeds: JoinSet::new(),
         watchers: BTreeMap::new(),
+        shares,
         stop_replies: Vec::new(),
         forget_replies: Vec::new(),
         deadlines,
@@ -119,6 +128,17 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
     };
     tokio::spawn(owner.run(inbox).instrument(span));
     pod
+}
+
+fn shares_of(held: &Held, program: PathBuf, deadlines: Deadlines) -> Option<Shares> {
+    let parts = shares::Parts {
+        program,
+        folder: held.folder.path().to_owned(),
+        cgroup: held.cgroup.clone(),
+        monitor: held.monitor.clone()?,
+        deadlines,
+    };
+    Some(Shares::begin(parts))
 }
 
 struct Owner {
@@ -136,6 +156,8 @@ struct Owner {
     deeds: JoinSet<Outcome>,
     /// They follow the host's folders that containers mount.
     watchers: BTreeMap<VolumeId, Watcher>,
+    /// While the VM lives.
+    shares: Option<Shares>,
     status: watch::Sender<Arc<PodStatus>>,
     stop_replies: Vec<Reply<()>>,
     forget_replies: Vec<Reply<()>>,
@@ -285,6 +307,7 @@ impl Owner {
         self.agent.send_replace(None);
         self.monitor = None;
         self.watchers.clear();
+        self.shares = None;
         if let Some(held) = self.held.take() {
             self.deeds.spawn(deeds::tear_down(held, self.deadlines));
         }

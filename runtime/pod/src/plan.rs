@@ -20,6 +20,8 @@ pub struct PodPlan {
     pub cgroup: Option<CgroupPlan>,
     /// The monitor program.
     pub monitor: PathBuf,
+    /// The share server program, for the pod's first shared folder.
+    pub share_server: PathBuf,
     /// Unprivileged user id and group id that the monitor becomes.
     pub monitor_identity: (u32, u32),
     /// The guest's kernel, open for reading.

@@ -33,13 +33,14 @@ pub struct Recovered {
     pub ended: Vec<String>,
 }
 
-/// Finds every pod that outlived the daemon before this one.
+/// Finds every pod that outlived the daemon before this one. `share_server` is the program for folders that they share from here on.
 ///
 /// # Errors
 /// When a folder can't be read.
 pub async fn recover(
     records_dir: &Path,
     pods_dir: &Path,
+    share_server: &Path,
     deadlines: Deadlines,
 ) -> Result<Recovered, RecordError> {
     let mut recovered = Recovered::default();
@@ -58,8 +59,10 @@ pub async fn recover(
         match read {
             Ok(mut read) => {
                 recovered.broken.append(&mut read.broken);
-                let pods_dir = pods_dir.to_owned();
-                attaching.spawn(async move { take_over(read, &pods_dir, deadlines).await });
+                let (pods_dir, share_server) = (pods_dir.to_owned(), share_server.to_owned());
+                attaching.spawn(async move {
+                    take_over(read, &pods_dir, share_server, deadlines).await
+                });
             }
             Err(error) => recovered.broken.push((folder, error)),
         }
@@ -89,7 +92,12 @@ fn folders(records_dir: &Path) -> Result<Vec<PathBuf>, RecordError> {
 }
 
 /// Gives a recorded pod an owner again.
-async fn take_over(read: Read, pods_dir: &Path, deadlines: Deadlines) -> Pod {
+async fn take_over(
+    read: Read,
+    pods_dir: &Path,
+    share_server: PathBuf,
+    deadlines: Deadlines,
+) -> Pod {
     let Read {
         book,
         pod: mut record,
@@ -123,6 +131,7 @@ async fn take_over(read: Read, pods_dir: &Path, deadlines: Deadlines) -> Pod {
         live,
         containers,
         launch: None,
+        share_server,
         deadlines,
     })
 }

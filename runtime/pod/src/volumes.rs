@@ -5,6 +5,7 @@
 //! host folder with ..data ── Watcher, one for the pod ──► files ─┐
 //! host file               ── copied for each container ──► files ─┤ volumes of the guest ──► mounts of the container
 //! host tmpfs              ── size, mode, first content ──► memory ┤
+//! host folder or file     ── the pod's share server ──► virtio-fs ─┤
 //! image                   ── a disk for each container ──► EROFS ─┘
 //! ```
 //!
@@ -23,7 +24,7 @@ use sha2::{Digest, Sha256};
 use vm_client::{Monitor, PciAddress};
 
 pub(crate) use self::watch::Watcher;
-use crate::{Deadlines, container::Container, error::PodError, launch::agent_call};
+use crate::{Deadlines, container::Container, error::PodError, launch::agent_call, shares::Shares};
 
 /// The name of a copied file in its volume.
 const FILE: &str = "file";
@@ -66,6 +67,11 @@ pub(crate) fn of_container(container: &ContainerId, number: usize) -> Result<Vol
     name(&["container", container.as_str(), &number.to_string()])
 }
 
+/// How the agent calls a share of the pod.
+pub(crate) fn of_share(key: &str) -> Result<VolumeId, PodError> {
+    name(&["share", key])
+}
+
 fn of_pod(kind: &str, path: &Path) -> Result<VolumeId, PodError> {
     name(&[kind, &path.to_string_lossy()])
 }
@@ -82,11 +88,19 @@ fn name(of: &[&str]) -> Result<VolumeId, PodError> {
     text.parse().map_err(|_bad| PodError::VolumeName)
 }
 
-/// Brings into the guest what a container mounts, and says how the agent is to mount it. `watchers` has one for each folder that is followed.
+/// What brings folders of the host into the guest and keeps them there.
+#[derive(Clone)]
+pub(crate) struct Carriers {
+    /// One for each folder that is followed.
+    pub(crate) watchers: BTreeMap<VolumeId, Watcher>,
+    pub(crate) shares: Option<Shares>,
+}
+
+/// Brings into the guest what a container mounts, and says how the agent is to mount it.
 pub(crate) async fn make(
     agent: &Agent,
     container: &Container,
-    watchers: &BTreeMap<VolumeId, Watcher>,
+    carriers: &Carriers,
     deadlines: Deadlines,
 ) -> Result<Vec<VolumeMount>, PodError> {
     let mut mounts = Vec::new();
@@ -99,7 +113,18 @@ pub(crate) async fn make(
                 agent_call("mount an image's disk in the guest", call).await?;
                 (own, sub_path.clone(), false)
             }
-            Source::Host(volume) => from_host(agent, own, volume, watchers, deadlines).await?,
+            Source::Host(HostVolume::Share { path }) => {
+                let shares = carriers.shares.as_ref().ok_or(PodError::TornDown)?;
+                let shared = shares.get(path, &mounted.mount).await?;
+                let device = shared.device.to_string();
+                let place = (device.as_str(), shared.name.as_str());
+                let call = agent.mount_share(&shared.volume, place, deadlines.start);
+                agent_call("mount a share in the guest", call).await?;
+                (shared.volume, String::new(), false)
+            }
+            Source::Host(volume) => {
+                from_host(agent, own, volume, &carriers.watchers, deadlines).await?
+            }
         };
         let (volume, sub_path, make_sub_path) = made;
         mounts.push(VolumeMount {
@@ -148,8 +173,8 @@ async fn from_host(
             agent_call(attempt, written).await?;
             Ok((id, sub_path.clone(), true))
         }
-        // Refused when the container was to be made.
-        HostVolume::Share { path } => Err(PodError::NoShares { path: path.clone() }),
+        // No copy: its maker has seen to it.
+        HostVolume::Share { .. } => Err(PodError::TornDown),
     }
 }
 

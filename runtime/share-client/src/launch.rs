@@ -1,7 +1,8 @@
 //! From a program to a server that is ready. Main function: [`launch`]. What fails on the way leaves no process.
 
 use std::{
-    io::{self, PipeReader, Read},
+    fs::File,
+    io::{self, PipeReader, Read, Write},
     os::fd::OwnedFd,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -27,10 +28,12 @@ const WORD_BYTES: usize = 8 << 10;
 const SOCKET_BYTES: usize = 2 << 20;
 
 /// How to launch a server.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ServerPlan {
     /// The server, `cofferdam-share`.
     pub program: PathBuf,
+    /// `cgroup.procs` of the cgroup that it is to live in, open for writing.
+    pub cgroup: Option<File>,
     /// How long it may take until it is ready, and to end when it was killed.
     pub deadline: Duration,
 }
@@ -53,6 +56,9 @@ pub enum LaunchError {
     /// It ended at once.
     #[error("watch the new share server")]
     Process(#[source] ProcessError),
+    /// It can't be where the pod's limits hold for it.
+    #[error("move the new share server into its cgroup")]
+    Cgroup(#[source] io::Error),
     /// It said why it can't serve, or nothing.
     #[error("the share server did not start: {reason}")]
     Refused {
@@ -79,6 +85,14 @@ pub(crate) fn launch(
         source,
     })?;
     let mut process = Process::ours(child).map_err(LaunchError::Process)?;
+    // Nobody has asked it for anything: what it does for the guest counts in the cgroup.
+    if let Some(mut cgroup) = plan.cgroup.as_ref() {
+        let moved = cgroup.write_all(process.pid().to_string().as_bytes());
+        if let Err(error) = moved {
+            drop(process.end(plan.deadline));
+            return Err(LaunchError::Cgroup(error));
+        }
+    }
     match first_word(words, plan.deadline) {
         Ok(word) if word == READY => Ok((process, ours)),
         word => {

@@ -254,11 +254,6 @@ fn refused(case: &Case) -> Result<()> {
     )?;
     let null = mount("/n", Path::new("/dev/null"));
     check(null, Code::Unimplemented, "a device of the node")?;
-    let folder = mount("/v", case.folder());
-    check(folder, Code::Unimplemented, "shares no folders")?;
-    let missing = mount("/v", &case.folder().join("missing"));
-    check(missing, Code::Unimplemented, "shares no folders")?;
-    ensure!(!case.folder().join("missing").exists(), "nothing was made");
     let both = Mount {
         propagation: 2,
         ..mount("/v", case.folder())

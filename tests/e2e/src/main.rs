@@ -28,6 +28,7 @@ mod cri_metrics;
 mod cri_network;
 mod cri_restart;
 mod cri_sandbox;
+mod cri_shares;
 mod cri_stop;
 mod cri_volumes;
 mod disk_removal;
@@ -82,6 +83,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_kubelet", cri_kubelet::TESTS),
     ("cri_many", cri_many::TESTS),
     ("cri_volumes", cri_volumes::TESTS),
+    ("cri_shares", cri_shares::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {

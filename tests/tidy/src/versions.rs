@@ -57,8 +57,13 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         package: "memoffset",
+        versions: 3,
+        reason: "0.7: with nix 0.26; 0.6: with nix 0.24",
+    },
+    Exception {
+        package: "mio",
         versions: 2,
-        reason: "0.7: with nix 0.26",
+        reason: "0.8: fuse-backend-rs 0.14, in the share server alone",
     },
     Exception {
         package: "netlink-packet-core",
@@ -77,8 +82,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         package: "nix",
-        versions: 3,
-        reason: "0.26: ttrpc 0.10; 0.29: libcontainer 0.7; ours is newer",
+        versions: 4,
+        reason: "0.24: fuse-backend-rs 0.14; 0.26: ttrpc 0.10; 0.29: libcontainer 0.7; ours is newer",
     },
     Exception {
         package: "rustix",
@@ -99,6 +104,11 @@ pub const EXCEPTIONS: &[Exception] = &[
         package: "thiserror-impl",
         versions: 2,
         reason: "1: with thiserror 1",
+    },
+    Exception {
+        package: "vm-memory",
+        versions: 2,
+        reason: "0.17: fuse-backend-rs 0.14 pins it, for buffers in the share server alone; no guest memory is there",
     },
 ];
 

@@ -72,6 +72,12 @@ impl Facts {
                     path: config.monitor.clone(),
                     problem: begins_with(&config.monitor, b"\x7fELF", "not a program"),
                 },
+                FileFact {
+                    what: "share server",
+                    key: "share_server",
+                    path: config.share_server.clone(),
+                    problem: begins_with(&config.share_server, b"\x7fELF", "not a program"),
+                },
             ],
         }
     }

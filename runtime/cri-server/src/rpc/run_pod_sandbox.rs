@@ -172,6 +172,7 @@ async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPl
         },
         cgroup: Some(cgroup),
         monitor: parts.monitor,
+        share_server: parts.share_server,
         monitor_identity: parts.monitor_identity,
         kernel,
         guest_image,

@@ -49,6 +49,7 @@ fn missing(settings: &Settings) -> Option<String> {
     let files = [
         ("KVM", Path::new(KVM)),
         ("the monitor", &parts.monitor),
+        ("the share server", &parts.share_server),
         ("the guest's kernel", &parts.kernel),
         ("the guest's image", &parts.guest_image),
     ];

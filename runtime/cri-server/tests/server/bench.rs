@@ -63,7 +63,7 @@ impl Drop for Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["kernel", "guest", "monitor"] {
+        for name in ["kernel", "guest", "monitor", "share-server"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         Self { folder }
@@ -98,6 +98,7 @@ impl Bench {
             },
             parts: VmParts {
                 monitor: self.path("monitor"),
+                share_server: self.path("share-server"),
                 monitor_identity: (64055, 64055),
                 kernel: self.path("kernel"),
                 guest_image: self.path("guest"),

@@ -21,6 +21,7 @@ use crate::{
         container::{Deed, End, Fact, Stage, next},
         pod::{Fact as PodFact, Phase},
     },
+    volumes::Carriers,
     wall_clock,
 };
 
@@ -59,13 +60,7 @@ impl Owner {
             drop(reply.send(Err(error.into())));
             return;
         }
-        let (mounts, images) = match divide(mounts) {
-            Ok(divided) => divided,
-            Err(error) => {
-                drop(reply.send(Err(error)));
-                return;
-            }
-        };
+        let (mounts, images) = divide(mounts);
         let container = Container {
             id: id.clone(),
             note,
@@ -271,7 +266,10 @@ impl Owner {
             disk,
             specification,
             log: self.following(id),
-            watchers: self.watchers.clone(),
+            carriers: Carriers {
+                watchers: self.watchers.clone(),
+                shares: self.shares.clone(),
+            },
         };
         self.deeds
             .spawn(deeds::start(monitor, agent, start, self.deadlines));

@@ -1,9 +1,9 @@
 //! What the owner has done by tasks beside it, because it takes time. Each ends in an [`Outcome`] that the owner is told.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use agent_client::{Agent, AgentError, ContainerStart, Output, Root as AgentRoot, Stdio};
-use model::{ContainerId, LimitsChange, NamespaceOf, VolumeId};
+use model::{ContainerId, LimitsChange, NamespaceOf};
 use oci_spec::runtime::Spec;
 use tokio::{
     sync::oneshot,
@@ -22,7 +22,7 @@ use crate::{
     output::{Follower, Following},
     plan::RootSegment,
     teardown::{Held, teardown},
-    volumes::{self, Watcher},
+    volumes::{self, Carriers},
 };
 
 /// SIGKILL.
@@ -146,8 +146,8 @@ pub(super) struct Start {
     pub(super) specification: Spec,
     /// Where its output goes, unless to whoever starts it.
     pub(super) log: Option<Following>,
-    /// One for each folder that it mounts and that is followed.
-    pub(super) watchers: BTreeMap<VolumeId, Watcher>,
+    /// What brings in the folders that it mounts.
+    pub(super) carriers: Carriers,
 }
 
 pub(super) async fn start(
@@ -178,7 +178,7 @@ async fn run_first_process(
         }
         None => None,
     };
-    let mounts = volumes::make(agent, &start.container, &start.watchers, deadlines).await?;
+    let mounts = volumes::make(agent, &start.container, &start.carriers, deadlines).await?;
     let spec = &start.container.spec;
     let oci_spec = serde_json::to_vec(&start.specification)
         .map_err(|error| PodError::Specification(error.into()))?;

@@ -1,11 +1,8 @@
 //! What the owner does about its containers' volumes: which folders of the host are followed, and for how long. Below: `crate::volumes`.
 
-use model::HostVolume;
-
 use super::{Owner, entry::Entry};
 use crate::{
     container::Container,
-    error::PodError,
     plan::{Hold, MountPlan, RootSegment, VolumeSource},
     state::container::Stage,
     volumes::{Mounted, Source, Watcher},
@@ -20,14 +17,11 @@ pub(super) struct Images {
 }
 
 /// Divides a container's mounts between its record and its disks.
-pub(super) fn divide(plans: Vec<MountPlan>) -> Result<(Vec<Mounted>, Images), PodError> {
+pub(super) fn divide(plans: Vec<MountPlan>) -> (Vec<Mounted>, Images) {
     let mut images = Images::default();
     let mut mounts = Vec::new();
     for MountPlan { mount, source } in plans {
         let source = match source {
-            VolumeSource::Host(HostVolume::Share { path }) => {
-                return Err(PodError::NoShares { path });
-            }
             VolumeSource::Host(volume) => Source::Host(volume),
             VolumeSource::Image {
                 segments,
@@ -42,7 +36,7 @@ pub(super) fn divide(plans: Vec<MountPlan>) -> Result<(Vec<Mounted>, Images), Po
         };
         mounts.push(Mounted { mount, source });
     }
-    Ok((mounts, images))
+    (mounts, images)
 }
 
 impl Owner {

@@ -134,7 +134,12 @@ fn check_launch(script: &str, deadline: Duration) -> Option<LaunchError> {
     let program = folder.path().join("server");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let error = Server::launch(&ServerPlan { program, deadline }).unwrap_err();
+    let error = Server::launch(&ServerPlan {
+        program,
+        cgroup: None,
+        deadline,
+    })
+    .unwrap_err();
     let left = fs::read_dir("/proc")
         .unwrap()
         .filter_map(Result::ok)
@@ -170,7 +175,12 @@ fn launch_that_fails_says_why_and_leaves_no_process() {
     if plan().is_some() {
         let program = "/nothing/here".into();
         let deadline = SOON;
-        let error = Server::launch(&ServerPlan { program, deadline }).unwrap_err();
+        let error = Server::launch(&ServerPlan {
+            program,
+            cgroup: None,
+            deadline,
+        })
+        .unwrap_err();
         assert!(matches!(error, LaunchError::Start { .. }), "{error}");
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn plan() -> Option<ServerPlan> {
     }
     Some(ServerPlan {
         program,
+        cgroup: None,
         deadline: SOON,
     })
 }

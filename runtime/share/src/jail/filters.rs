@@ -196,7 +196,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_newfstatat,
         arguments: &[],
-        reason: "attributes",
+        reason: "attributes of a file that is found",
     },
     Rule {
         syscall: SYS_fstat,
@@ -226,12 +226,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_pread64,
         arguments: &[],
-        reason: "read a file",
+        reason: "READ: data of an open file",
     },
     Rule {
         syscall: SYS_preadv,
         arguments: &[],
-        reason: "read a file",
+        reason: "READ: data of an open file",
     },
     Rule {
         syscall: SYS_preadv2,
@@ -241,12 +241,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_pwrite64,
         arguments: &[],
-        reason: "write a file",
+        reason: "WRITE: data of an open file",
     },
     Rule {
         syscall: SYS_pwritev,
         arguments: &[],
-        reason: "write a file",
+        reason: "WRITE: data of an open file",
     },
     Rule {
         syscall: SYS_pwritev2,
@@ -261,7 +261,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_fallocate,
         arguments: &[],
-        reason: "FALLOCATE",
+        reason: "FALLOCATE: room for a file",
     },
     Rule {
         syscall: SYS_ftruncate,
@@ -271,7 +271,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_fsync,
         arguments: &[],
-        reason: "FSYNC",
+        reason: "FSYNC: what was written is on disk",
     },
     Rule {
         syscall: SYS_fdatasync,
@@ -346,7 +346,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_faccessat,
         arguments: &[],
-        reason: "ACCESS",
+        reason: "ACCESS: may the server reach a file",
     },
     Rule {
         syscall: SYS_getxattr,

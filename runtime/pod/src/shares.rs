@@ -1,0 +1,233 @@
+//! Folders of the host that a pod's guest works on itself: the pod's share server, launched with the first of them, and what is in its
+//! tree. Main type: [`Shares`]. Above: `volumes` and `owner`; below: `share-client` and `vm-client`.
+//!
+//! One task owns the server; who wants a share asks it. What it has is kept in the run folder, from which a daemon after this one goes on.
+//! The server ends with the VM, whose end of their socket closes, and with the pod's cgroup.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use model::{Mount, VolumeId};
+use serde::{Deserialize, Serialize};
+use share_client::{Access, Server, ServerPlan, ServerRecord};
+use tokio::sync::{mpsc, oneshot};
+use vm_client::{Monitor, PciAddress, SharePlan, ShareTag};
+
+use crate::{Deadlines, cgroup::Cgroup, error::PodError, volumes};
+
+/// What the guest mounts the tree by; the agent knows it.
+const TAG: &str = "cofferdam";
+
+/// The record's file in the run folder.
+const RECORD: &str = "shares.json";
+
+/// Who waits for a share before others wait to ask for one.
+const WAITING: usize = 16;
+
+/// What the task is made of.
+pub(crate) struct Parts {
+    /// The server's program, `cofferdam-share`.
+    pub(crate) program: PathBuf,
+    /// The pod's run folder.
+    pub(crate) folder: PathBuf,
+    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// The way to the task. When the last one is dropped the task ends, and the server lives on.
+#[derive(Clone)]
+pub(crate) struct Shares(mpsc::Sender<Wanted>);
+
+/// A share in the pod's tree.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    /// How the agent calls it.
+    pub(crate) volume: VolumeId,
+    /// Where the pod's virtio-fs is.
+    pub(crate) device: PciAddress,
+    /// Its name in the tree.
+    pub(crate) name: String,
+}
+
+struct Wanted {
+    path: PathBuf,
+    access: Access,
+    reply: oneshot::Sender<Result<Shared, PodError>>,
+}
+
+/// What is kept. Shares stay until the pod is over: its containers have the same again when they start again.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    server: ServerRecord,
+    device: PciAddress,
+    /// Names in the tree by path and access.
+    names: BTreeMap<String, String>,
+}
+
+struct Keeper {
+    parts: Parts,
+    live: Option<Live>,
+}
+
+/// A server that is on the VM's bus.
+struct Live {
+    server: Server,
+    device: PciAddress,
+    names: BTreeMap<String, String>,
+}
+
+impl Shares {
+    /// Begins the task. A server that the record names is attached to when it is needed.
+    pub(crate) fn begin(parts: Parts) -> Self {
+        let (wanted, inbox) = mpsc::channel(WAITING);
+        tokio::spawn(Keeper { parts, live: None }.run(inbox));
+        Self(wanted)
+    }
+
+    /// The share of this path, put into the tree if it is not there yet. Containers that mount the same path with the same right have
+    /// the same share, so they see each other's locks and pipes in it.
+    pub(crate) async fn get(&self, path: &Path, mount: &Mount) -> Result<Shared, PodError> {
+        let access = match (mount.read_only, mount.recursive_read_only) {
+            (false, _) => Access::Writable,
+            (true, false) => Access::ReadOnly,
+            (true, true) => Access::RecursiveReadOnly,
+        };
+        let (reply, answer) = oneshot::channel();
+        let path = path.to_owned();
+        let wanted = Wanted {
+            path,
+            access,
+            reply,
+        };
+        let asked = self.0.send(wanted).await;
+        asked.map_err(|_ended| PodError::TornDown)?;
+        answer.await.map_err(|_ended| PodError::TornDown)?
+    }
+}
+
+impl Keeper {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Wanted>) {
+        while let Some(wanted) = inbox.recv().await {
+            let shared = self.get(wanted.path, wanted.access).await;
+            // Who went away finds the share when it comes again.
+            drop(wanted.reply.send(shared));
+        }
+    }
+
+    async fn get(&mut self, path: PathBuf, access: Access) -> Result<Shared, PodError> {
+        let key = format!("{access:?} {}", path.display());
+        let volume = volumes::of_share(&key)?;
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => self.open().await?,
+        };
+        let name = live.names.get(&key).cloned();
+        let (live, name) = match name {
+            Some(name) => (live, Ok(name)),
+            None => {
+                let folder = self.parts.folder.clone();
+                let added = blocking(move || {
+                    let name = add(&mut live, key, &path, access, &folder);
+                    Ok((live, name))
+                });
+                added.await?
+            }
+        };
+        let device = live.device;
+        self.live = Some(live);
+        let name = name?;
+        Ok(Shared {
+            volume,
+            device,
+            name,
+        })
+    }
+
+    /// The server of the record, or a new one on the VM's bus.
+    async fn open(&self) -> Result<Live, PodError> {
+        let folder = self.parts.folder.clone();
+        if let Some(record) = blocking(move || read(&folder)).await? {
+            let server = Server::attach(record.server).map_err(PodError::ShareServerLost)?;
+            return Ok(Live {
+                server,
+                device: record.device,
+                names: record.names,
+            });
+        }
+        let cgroup = match &self.parts.cgroup {
+            Some(cgroup) => Some(cgroup.processes().map_err(PodError::Cgroup)?),
+            None => None,
+        };
+        let plan = ServerPlan {
+            program: self.parts.program.clone(),
+            cgroup,
+            deadline: self.parts.deadlines.call,
+        };
+        let launched = blocking(move || Server::launch(&plan).map_err(PodError::ShareServer));
+        let (server, socket) = launched.await?;
+        let tag = ShareTag::try_from(TAG.to_owned()).map_err(|_bad| PodError::VolumeName)?;
+        // A server whose share is refused ends by itself: nobody has its socket any more.
+        let added = self.parts.monitor.add_share(SharePlan { tag, socket });
+        let device = added.await.map_err(PodError::ShareDevice)?;
+        let live = Live {
+            server,
+            device,
+            names: BTreeMap::new(),
+        };
+        let folder = self.parts.folder.clone();
+        blocking(move || {
+            save(&live, &folder)?;
+            Ok(live)
+        })
+        .await
+    }
+}
+
+fn add(
+    live: &mut Live,
+    key: String,
+    path: &Path,
+    access: Access,
+    folder: &Path,
+) -> Result<String, PodError> {
+    let name = live.server.add(path, access).map_err(PodError::Share)?;
+    live.names.insert(key, name.clone());
+    save(live, folder)?;
+    Ok(name)
+}
+
+/// Whole or not at all: it is renamed into place.
+fn save(live: &Live, folder: &Path) -> Result<(), PodError> {
+    let record = Record {
+        server: live.server.record(),
+        device: live.device,
+        names: live.names.clone(),
+    };
+    let json = serde_json::to_vec(&record).map_err(io::Error::from);
+    let fresh = folder.join(format!("{RECORD}.new"));
+    json.and_then(|json| fs::write(&fresh, json))
+        .and_then(|()| fs::rename(&fresh, folder.join(RECORD)))
+        .map_err(PodError::ShareRecord)
+}
+
+fn read(folder: &Path) -> Result<Option<Record>, PodError> {
+    match fs::read(folder.join(RECORD)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read
+            .and_then(|json| serde_json::from_slice(&json).map_err(io::Error::from))
+            .map(Some)
+            .map_err(PodError::ShareRecord),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PodError> + Send + 'static,
+) -> Result<T, PodError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|ended| Err(PodError::ShareRecord(io::Error::other(ended))))
+}
