@@ -16,6 +16,7 @@ pub(crate) const INSIDE_VARIABLE: &str = "COFFERDAM_TESTBED";
 /// Variables that mean the same on both sides.
 const PASSED_ON: &[&str] = &[
     SCALE_VARIABLE,
+    crate::cri_many::PODS_VARIABLE,
     crate::image_compare::KERNEL_MOUNT_VARIABLE,
     "RUST_BACKTRACE",
 ];

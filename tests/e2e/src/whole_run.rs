@@ -13,6 +13,7 @@ use libtest_mimic::Arguments;
 use sha2::{Digest, Sha256};
 
 use crate::case::Setting;
+use crate::cri_many::PODS_VARIABLE;
 use crate::deadlines::SCALE_VARIABLE;
 use crate::image_compare::KERNEL_MOUNT_VARIABLE;
 
@@ -76,8 +77,10 @@ fn content(dist: &Path) -> Result<String> {
         hash.update(format!("{path:?} {}\n", file.metadata()?.len()));
         io::copy(&mut file, &mut Update(&mut hash))?;
     }
-    let scale = env::var_os(SCALE_VARIABLE).unwrap_or_default();
-    hash.update(format!("{SCALE_VARIABLE}={scale:?}\n"));
+    for name in [SCALE_VARIABLE, PODS_VARIABLE] {
+        let value = env::var_os(name).unwrap_or_default();
+        hash.update(format!("{name}={value:?}\n"));
+    }
     let digest = hash.finalize();
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
