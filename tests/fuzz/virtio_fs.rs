@@ -71,7 +71,10 @@ fn serve(packet: &[u8], guest: Guest) {
 /// Answers what was asked: first truly, with the packet as a body, then with the packet as it is.
 fn answer(server: &OwnedFd, packet: &[u8]) {
     let mut bytes = vec![0; 0x2_0000];
-    while let Ok((length, _)) = recv(server, &mut bytes[..], RecvFlags::DONTWAIT) {
+    // Nothing at all is the end: the device cuts a server off that breaks the rules.
+    while let Ok((length, _)) = recv(server, &mut bytes[..], RecvFlags::DONTWAIT)
+        && length > 0
+    {
         assert!(
             (40..=68 << 10).contains(&length),
             "a packet of {length} bytes"
