@@ -128,7 +128,12 @@ fn many(case: &Case) -> Result<()> {
 fn nothing_known(case: &Case, daemon: &Daemon<'_>) -> Result<()> {
     let listed = daemon.sandboxes()?;
     ensure!(listed.is_empty(), "{listed:?}");
-    for folder in ["run/pods", "daemon/pods", "daemon/network", "run/netns"] {
+    for folder in [
+        "run/pods",
+        "daemon/pods",
+        "daemon/network/attachments",
+        "run/netns",
+    ] {
         let left = case.folder().join(folder);
         let left: Vec<_> = fs::read_dir(&left)
             .into_iter()
