@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use cri::v1::{ContainerConfig, Mount};
+use anyhow::{Result, ensure};
+use cri::v1::Mount;
 use tonic::Code;
 
 use crate::Test;
 use crate::case::Case;
 use crate::daemon::{Daemon, expect_failure, log_text};
+use crate::mounting::{finish, mount, run, with};
 
 pub(crate) const TESTS: &[Test] = &[
     ("folder_and_file_are_shared_both_ways", both_ways),
@@ -24,38 +24,6 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// For what happens at once, where virtualisation is emulated.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn mount(container_path: &str, host_path: &Path) -> Mount {
-    Mount {
-        container_path: container_path.to_owned(),
-        host_path: host_path.to_string_lossy().into_owned(),
-        ..Mount::default()
-    }
-}
-
-fn with(daemon: &Daemon<'_>, name: &str, script: &str, mounts: Vec<Mount>) -> ContainerConfig {
-    ContainerConfig {
-        mounts,
-        ..daemon.script(name, script)
-    }
-}
-
-fn run(daemon: &Daemon<'_>, sandbox: &str, config: ContainerConfig) -> Result<String> {
-    let id = daemon.create(sandbox, config);
-    let id = id.with_context(|| format!("create it; log: {}", daemon.log()))?;
-    let started = daemon.start_container(&id);
-    started.with_context(|| format!("start it; log: {}", daemon.log()))?;
-    Ok(id)
-}
-
-/// Runs it to its end: its exit code and what it has written.
-fn finish(daemon: &Daemon<'_>, sandbox: &str, config: ContainerConfig) -> Result<(i32, String)> {
-    let log = daemon.logs().join(&config.log_path);
-    let id = run(daemon, sandbox, config)?;
-    let status = daemon.ended(&id)?;
-    let text = log_text(&log, "stdout")?;
-    Ok((status.exit_code, String::from_utf8(text)?))
-}
 
 /// Process ids of the share servers on this host.
 fn servers() -> Result<Vec<i32>> {

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use cri::v1::{ContainerConfig, ImageSpec, Mount};
+use cri::v1::{ImageSpec, Mount};
 use tonic::Code;
 
 use crate::Test;
 use crate::case::Case;
 use crate::daemon::{Daemon, expect_failure, log_text};
+use crate::mounting::{finish, mount, run, with};
 use crate::test_image;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,38 +29,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("images_are_mounted_read_only", images),
     ("what_cannot_be_mounted_is_refused_by_name", refused),
 ];
-
-fn mount(container_path: &str, host_path: &Path) -> Mount {
-    Mount {
-        container_path: container_path.to_owned(),
-        host_path: host_path.to_string_lossy().into_owned(),
-        ..Mount::default()
-    }
-}
-
-fn with(daemon: &Daemon<'_>, name: &str, script: &str, mounts: Vec<Mount>) -> ContainerConfig {
-    ContainerConfig {
-        mounts,
-        ..daemon.script(name, script)
-    }
-}
-
-fn run(daemon: &Daemon<'_>, sandbox: &str, config: ContainerConfig) -> Result<String> {
-    let id = daemon.create(sandbox, config);
-    let id = id.with_context(|| format!("create it; log: {}", daemon.log()))?;
-    let started = daemon.start_container(&id);
-    started.with_context(|| format!("start it; log: {}", daemon.log()))?;
-    Ok(id)
-}
-
-/// Runs it to its end: its exit code and what it has written.
-fn finish(daemon: &Daemon<'_>, sandbox: &str, config: ContainerConfig) -> Result<(i32, String)> {
-    let log = daemon.logs().join(&config.log_path);
-    let id = run(daemon, sandbox, config)?;
-    let status = daemon.ended(&id)?;
-    let text = log_text(&log, "stdout")?;
-    Ok((status.exit_code, String::from_utf8(text)?))
-}
 
 /// The kubelet's folder of a pod.
 fn pod_folder(case: &Case) -> Result<PathBuf> {

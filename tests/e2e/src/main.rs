@@ -7,6 +7,7 @@
 mod case;
 mod daemon;
 mod deadlines;
+mod mounting;
 mod network;
 mod running;
 mod terminal;
