@@ -137,7 +137,12 @@ impl Records {
             fs::rename(&young, &path)?;
             self.sync()
         };
-        write().map_err(io_error(failed, &path))
+        let written = write();
+        if written.is_err() {
+            // A full disk needs its bytes back; what can't be removed goes when the folder is opened.
+            fs::remove_file(&young).ok();
+        }
+        written.map_err(io_error(failed, &path))
     }
 
     /// None for a pod that has none.

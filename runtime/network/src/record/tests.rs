@@ -81,3 +81,14 @@ fn record_that_is_not_ours_is_named() {
     check(r#"{"version": 1}"#, "by hand");
     check(r#"{"version": 2, "new": {}}"#, "has version 2");
 }
+
+#[test]
+fn record_that_cannot_be_written_leaves_nothing_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = Records::open(folder.path()).unwrap();
+    let record = record("p1");
+    // In the way of the last step.
+    fs::create_dir(records.path(&record.pod, SUFFIX)).unwrap();
+    records.write(&record).unwrap_err();
+    assert!(!records.path(&record.pod, YOUNG).exists());
+}
