@@ -116,7 +116,7 @@ async fn round(node: &mut Node, number: u32) -> Result<Round> {
     let sandbox = run_sandbox(node, number).await?;
     let sandbox_us = micros(begun);
     let begun = Instant::now();
-    run_container(node, &sandbox).await?;
+    run_container(node, number, &sandbox).await?;
     let container_us = micros(begun);
     let stages = stages(node, &sandbox).await?;
     let begun = Instant::now();
@@ -138,7 +138,7 @@ async fn idle_pod_kib(node: &mut Node) -> Result<u64> {
     let mut sandboxes = Vec::new();
     for number in 0..IDLE_PODS {
         let sandbox = run_sandbox(node, number).await?;
-        run_container(node, &sandbox).await?;
+        run_container(node, number, &sandbox).await?;
         sandboxes.push(sandbox);
     }
     let grown = resident::kib()?.checked_sub(before);
@@ -173,7 +173,7 @@ async fn run_sandbox(node: &mut Node, number: u32) -> Result<String> {
 }
 
 /// A container that does nothing for a long time.
-async fn run_container(node: &mut Node, sandbox: &str) -> Result<()> {
+async fn run_container(node: &mut Node, number: u32, sandbox: &str) -> Result<()> {
     let request = CreateContainerRequest {
         pod_sandbox_id: sandbox.to_owned(),
         config: Some(ContainerConfig {
@@ -188,7 +188,7 @@ async fn run_container(node: &mut Node, sandbox: &str) -> Result<()> {
             command: node::IDLE.map(str::to_owned).into(),
             ..ContainerConfig::default()
         }),
-        sandbox_config: Some(sandbox_config(0)),
+        sandbox_config: Some(sandbox_config(number)),
     };
     let created = node.runtime.create_container(request).await;
     let container_id = created

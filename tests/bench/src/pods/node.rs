@@ -208,7 +208,7 @@ fn network(folder: &Path, name: &str, subnet: &str) -> Result<PathBuf> {
 /// The image of both; it idles by itself, so that it can be containerd's sandbox image.
 fn archive(folder: &Path) -> Result<String> {
     let archive = folder.join("image.tar");
-    let image = busybox::busybox_image()?.entrypoint(&IDLE).build()?;
+    let image = busybox::busybox_image()?.cmd(&IDLE).build()?;
     image.write_docker_archive(&archive)?;
     Ok(path(&archive)?.to_owned())
 }
