@@ -131,10 +131,22 @@ pub(crate) async fn make(
             volume,
             sub_path,
             make_sub_path,
-            mount: mounted.mount.clone(),
+            mount: in_guest(mounted),
         });
     }
     Ok(mounts)
+}
+
+/// How the guest mounts it. The host holds a share to its right, and better: what is mounted below a folder may be written though the folder
+/// may not (unless `recursiveReadOnly` says so), and in the guest all of that is one mount.
+fn in_guest(mounted: &Mounted) -> Mount {
+    let mut mount = mounted.mount.clone();
+    if matches!(mounted.source, Source::Host(HostVolume::Share { .. }))
+        && !mount.recursive_read_only
+    {
+        mount.read_only = false;
+    }
+    mount
 }
 
 /// The volume, what of it, and whether that is made.

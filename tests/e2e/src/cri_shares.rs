@@ -105,6 +105,15 @@ fn later(case: &Case) -> Result<()> {
     fs::write(folder.join("later/file"), "later\n")?;
     let status = daemon.ended(&id)?;
     ensure!(status.exit_code == 0, "{status:?}");
+    // readOnly is of the folder alone (KEP-3857 has recursiveReadOnly for the rest).
+    let read_only = Mount {
+        readonly: true,
+        ..mount("/v", &folder)
+    };
+    let script = "echo x >/v/x || echo no; echo y >/v/later/y && echo yes";
+    let config = with(&daemon, "reads", script, vec![read_only]);
+    let said = finish(&daemon, &sandbox, config)?;
+    ensure!(said == (0, "no\nyes\n".to_owned()), "{said:?}");
     daemon.remove_sandbox(&sandbox)?;
     shell(format!("umount {path}/later && umount {path}"))
 }

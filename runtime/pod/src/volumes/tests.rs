@@ -134,3 +134,22 @@ fn names_tell_volumes_apart_and_stay_the_same() {
         "v-cbe67a4508c1212c7a6a7b3511075740edb67372"
     );
 }
+
+#[test]
+fn guest_leaves_it_to_the_host_which_part_of_a_share_is_read_only() {
+    let check = |source: Source, recursive_read_only, expect| {
+        let mount = Mount {
+            destination: "/v".to_owned(),
+            read_only: true,
+            recursive_read_only,
+            receives_mounts: false,
+        };
+        let mounted = Mounted { mount, source };
+        assert_eq!(in_guest(&mounted).read_only, expect);
+    };
+    let share = || Source::Host(HostVolume::Share { path: "/h".into() });
+    let copy = Source::Host(HostVolume::Copy { path: "/h".into() });
+    check(share(), false, false);
+    check(share(), true, true);
+    check(copy, false, true);
+}
