@@ -36,7 +36,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Says how many pods come and go: `COFFERDAM_E2E_PODS=100` for a thorough run.
 pub(crate) const PODS_VARIABLE: &str = "COFFERDAM_E2E_PODS";
-const USUAL_PODS: usize = 30;
+const USUAL_PODS: usize = 20;
 const AT_A_TIME: usize = 10;
 
 /// What is said of a guest that died early. An emulated processor does that to about one boot in a hundred.
