@@ -331,13 +331,16 @@ impl Owner {
     }
 
     pub(super) async fn settled(&mut self, id: &ContainerId, disks_gone: bool) {
+        let mut was_over = false;
         if let Some(entry) = self.entries.get_mut(id)
             && disks_gone
         {
             entry.forget_disks();
+            was_over = matches!(entry.stage, Stage::Exited(_));
         }
         self.tell(id, Fact::Settled).await;
-        if disks_gone {
+        // A new phase is saved with it; that of a record is no new one.
+        if was_over {
             self.save_or_say(id).await;
         }
         self.unfollow_volumes();
