@@ -1,8 +1,8 @@
 //! End-to-end tests of `cofferdam`: the programs of one dist folder, on a host that can run microVMs.
 //!
 //! `cargo test -p e2e` runs them here if this machine can run stock guests, and otherwise starts itself again inside
-//! the nested test host (`test_host.rs`). Every test gets a [`Case`](case::Case) of its own and must leave nothing
-//! behind. They run one at a time; a test of two VMs at once starts both.
+//! nested test hosts (`test_host.rs`). Every test gets a [`Case`](case::Case) of its own and must leave nothing
+//! behind. On one host they run one at a time; a test of two VMs at once starts both.
 
 mod case;
 mod daemon;
@@ -45,11 +45,13 @@ mod run_stdin;
 mod run_tty;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use case::{Case, Setting};
+use test_host::{TestHosts, Worker};
 use whole_run::WholeRun;
 
 /// A test: its name, and what it does with the programs under test.
@@ -88,6 +90,11 @@ const TOPICS: &[(&str, &[Test])] = &[
 ];
 
 fn main() -> Result<ExitCode> {
+    if test_host::is_worker() {
+        let setting = Setting::from_environment()?;
+        let served = Worker::new().serve(|test| run_named(&setting, test));
+        return served.map(|()| ExitCode::SUCCESS);
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let setting = Setting::from_environment()?;
@@ -95,21 +102,24 @@ fn main() -> Result<ExitCode> {
         return Ok(libtest_mimic::run(&arguments, trials(&setting)).exit_code());
     }
     setting.check()?;
-    if test_host::is_inside() {
-        return Ok(libtest_mimic::run(&arguments, trials(&setting)).exit_code());
-    }
     let whole = WholeRun::of(&arguments, &setting)?;
     if whole.as_ref().is_some_and(WholeRun::passed_before) && !whole_run::is_wanted_again() {
         return Ok(not_again(&arguments, &setting));
     }
-    let code = match test_host::why_needed() {
-        Some(reason) => test_host::run_there(&setting, &reason)?,
-        None => u8::from(libtest_mimic::run(&arguments, trials(&setting)).has_failed()),
+    let conclusion = match test_host::why_needed() {
+        Some(reason) => {
+            let hosts = TestHosts::new(&setting, &reason)?;
+            arguments.test_threads = Some(TestHosts::places());
+            let conclusion = libtest_mimic::run(&arguments, trials_in(&hosts));
+            hosts.end()?;
+            conclusion
+        }
+        None => libtest_mimic::run(&arguments, trials(&setting)),
     };
-    if let (0, Some(whole)) = (code, whole) {
+    if let (false, Some(whole)) = (conclusion.has_failed(), whole) {
         whole.passed()?;
     }
-    Ok(ExitCode::from(code))
+    Ok(conclusion.exit_code())
 }
 
 /// Names every test and runs none.
@@ -123,18 +133,43 @@ fn not_again(arguments: &Arguments, setting: &Setting) -> ExitCode {
     libtest_mimic::run(arguments, trials).exit_code()
 }
 
+/// Every test with its whole name.
+fn tests() -> impl Iterator<Item = (String, fn(&Case) -> Result<()>)> {
+    TOPICS.iter().flat_map(|(topic, tests)| {
+        let name = move |name: &str| format!("{topic}::{name}");
+        tests.iter().map(move |(test, run)| (name(test), *run))
+    })
+}
+
+/// As they run here.
 fn trials(setting: &Setting) -> Vec<Trial> {
-    let tests = TOPICS
-        .iter()
-        .flat_map(|(topic, tests)| tests.iter().map(move |test| (topic, test)));
-    tests
-        .map(|(topic, (name, test))| {
-            let (setting, test) = (setting.clone(), *test);
-            Trial::test(format!("{topic}::{name}"), move || {
-                run(&setting, test).map_err(|error| Failed::from(format!("{error:#}")))
-            })
+    let trial = |(name, test)| {
+        let setting = setting.clone();
+        Trial::test(name, move || {
+            run(&setting, test).map_err(|error| Failed::from(format!("{error:#}")))
         })
-        .collect()
+    };
+    tests().map(trial).collect()
+}
+
+/// As they run in test hosts.
+fn trials_in(hosts: &Arc<TestHosts>) -> Vec<Trial> {
+    let trial = |(name, _test): (String, _)| {
+        let (hosts, test) = (Arc::clone(hosts), name.clone());
+        Trial::test(name, move || hosts.run(&test).map_err(Failed::from))
+    };
+    tests().map(trial).collect()
+}
+
+/// As a worker runs one. A panic is an answer, too: the next test has nothing to do with it.
+fn run_named(setting: &Setting, name: &str) -> Result<(), String> {
+    let found = tests().find(|(test, _)| test == name);
+    let (_, test) = found.ok_or_else(|| format!("there is no test {name}"))?;
+    let run = std::panic::catch_unwind(|| run(setting, test));
+    match run {
+        Ok(result) => result.map_err(|error| format!("{error:#}")),
+        Err(_said_already) => Err("it panicked; its words are above".to_owned()),
+    }
 }
 
 /// Runs one test, and looks for what it left behind also when it failed.

@@ -11,8 +11,8 @@ testbed: runs commands in the nested test host
 A machine that QEMU emulates, whose CPU has SVM: /dev/kvm works in it, whatever this
 machine has. It boots a stock Debian kernel on the root of this machine, read-only:
 what is installed and built here is there, at the same path, and every write is thrown
-away, except below /results. It is about ten times slower than the hardware. Only one
-runs at a time; the next one waits.
+away, except below /results. It is about ten times slower than the hardware. As many run
+at a time as this machine has processors, or COFFERDAM_TEST_HOSTS says; the next waits.
 
 usage:
   testbed run [OPTIONS] -- CMD...    run CMD in a test host; its output comes live

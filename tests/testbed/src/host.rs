@@ -1,7 +1,7 @@
 //! One test host from its start to its end: makes its folder, starts QEMU, watches it, says how it ended.
 //!
-//! A host lives while PID 1's heartbeat goes on or its console says something. The caller holds the lock that lets only
-//! one host run at a time, so the run folder in the cache is ours alone.
+//! A host lives while PID 1's heartbeat goes on or its console says something. The caller holds the lock of the host's place, so the
+//! place's run folder in the cache is ours alone.
 
 mod console;
 mod output;
@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::cache::Place;
 use crate::kernel::Kernel;
 use crate::qemu::{self, Machine};
 use crate::{Options, Result, TestbedError, cache, control, deadlines, file_error, initramfs};
@@ -45,8 +46,8 @@ struct Folder {
 }
 
 /// Runs the command of `options` in a fresh host.
-pub(crate) fn run(options: &Options, kernel: &Kernel, init: &Path) -> Result<End> {
-    let folder = make_folder(options)?;
+pub(crate) fn run(options: &Options, kernel: &Kernel, init: &Path, place: &Place) -> Result<End> {
+    let folder = make_folder(options, place)?;
     initramfs::write(kernel, init, &folder.initramfs)?;
     let _terminal = options.interactive.then(terminal::Saved::take);
     let mut child = start(options, kernel, &folder)?;
@@ -87,8 +88,8 @@ pub(crate) fn run(options: &Options, kernel: &Kernel, init: &Path) -> Result<End
     })
 }
 
-fn make_folder(options: &Options) -> Result<Folder> {
-    let root = cache::folder()?.join("run");
+fn make_folder(options: &Options, place: &Place) -> Result<Folder> {
+    let root = cache::folder()?.join(format!("run-{}", place.number));
     if root.exists() {
         fs::remove_dir_all(&root).map_err(file_error("empty", &root))?;
     }

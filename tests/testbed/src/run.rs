@@ -12,21 +12,18 @@ use crate::{Options, Outcome, Result, TestbedError, cache, kernel};
 const HOSTS: u32 = 2;
 
 /// Runs the command of `options` in a test host and waits for its end. Its output goes to our own standard output.
-/// Waits while another test host runs on this machine.
+/// Waits while as many test hosts as there are places run on this machine.
 pub fn run(options: &Options) -> Result<Outcome> {
     if options.command.is_empty() {
         return Err(TestbedError::NoCommand);
     }
     let init = find_init(options.init.as_deref())?;
     let kernel = kernel::find_or_fetch()?;
-    let _lock = cache::lock(
-        "host.lock",
-        "another test host runs on this machine: waiting for it",
-    )?;
+    let place = cache::take_place()?;
 
     let mut dead = 0;
     loop {
-        let outcome = match host::run(options, &kernel, &init)? {
+        let outcome = match host::run(options, &kernel, &init, &place)? {
             End::Exited(code) => Outcome::Exited(code),
             End::TimedOut => Outcome::TimedOut,
             End::Died { reason, console } => {
