@@ -5,6 +5,7 @@
 //! The same agent gives the same bytes, so that the image can be kept and compared by content.
 
 pub mod cpio;
+pub mod scratch;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

@@ -36,19 +36,25 @@ use crate::{
     ids::{ContainerId, ExecId},
     process::{Exit, Process},
     reap::reap,
+    scratch::Scratch,
     start::{self, ContainerPlan, Running, StdioPlan},
     stdio::StreamHandle,
     volumes::Volumes,
 };
 
 /// Starts the owner's task, which ends with the process. Within the runtime.
-pub(crate) fn start_owner(setting: Arc<Setting>, volumes: Volumes) -> std::io::Result<Owner> {
+pub(crate) fn start_owner(
+    setting: Arc<Setting>,
+    volumes: Volumes,
+    scratch: Scratch,
+) -> std::io::Result<Owner> {
     let children = signal(SignalKind::child())?;
     let journal = Journal::new();
     let (owner, commands) = Owner::new(journal.newest());
     let containers = Containers {
         setting,
         volumes,
+        scratch,
         slots: HashMap::new(),
         pids: HashMap::new(),
         launching: 0,
@@ -81,6 +87,7 @@ enum Pod {
 struct Containers {
     setting: Arc<Setting>,
     volumes: Volumes,
+    scratch: Scratch,
     slots: HashMap<ContainerId, Slot>,
     /// Processes that run, to find whose exit it is.
     pids: HashMap<i32, (ContainerId, ExecId)>,
@@ -190,9 +197,9 @@ impl Containers {
         self.slots.insert(id.clone(), Slot::Starting);
         self.launching += 1;
         let (owner, setting) = (self.owner.clone(), Arc::clone(&self.setting));
-        let volumes = self.volumes.clone();
+        let disks = (self.volumes.clone(), self.scratch.clone());
         tokio::spawn(async move {
-            let result = start::container(setting, volumes, plan).await.map(Box::new);
+            let result = start::container(setting, disks, plan).await.map(Box::new);
             owner.tell(Command::Started { id, result, reply }).await;
         });
     }

@@ -1,6 +1,10 @@
 //! Everything that one container holds in the guest, in one bundle with one teardown, for a failed start and for a removal alike.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use container::{
     Folder,
@@ -10,14 +14,17 @@ use thiserror::Error;
 
 use crate::{
     root_fs::{self, RootFsError},
+    scratch::{Layer, ScratchError},
     volumes,
 };
 
-/// Folder, mounts and cgroup of one container. Dropping it releases nothing.
+/// Folder, mounts, writable layer and cgroup of one container. Dropping it releases nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Holdings {
     pub(crate) folder: Folder,
     pub(crate) cgroup: Cgroup,
+    /// On the scratch disk, if the layer is there.
+    pub(crate) layer: Arc<OnceLock<Layer>>,
 }
 
 /// What could not be released; the rest has been.
@@ -27,6 +34,8 @@ pub(crate) enum ReleaseError {
     Cgroup(#[from] CgroupError),
     #[error(transparent)]
     RootFs(#[from] RootFsError),
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     #[error("let go of the container's volumes")]
     Volumes(#[source] io::Error),
     #[error("remove {path}")]
@@ -49,10 +58,12 @@ impl Holdings {
         };
         let killed = self.cgroup.kill().map_err(ReleaseError::from);
         let unmounted = root_fs::unmount(&self.folder).map_err(ReleaseError::from);
+        let layer = self.layer.get().map_or(Ok(()), Layer::remove);
         let released = volumes::release(&self.folder).map_err(ReleaseError::Volumes);
         let removed = self.cgroup.remove().map_err(ReleaseError::from);
         killed
             .and(unmounted)
+            .and(layer.map_err(ReleaseError::from))
             .and(released)
             .and(removed)
             .and_then(|()| folder())

@@ -18,6 +18,7 @@ mod process;
 mod reap;
 mod root_fs;
 mod rpc;
+mod scratch;
 mod serve;
 mod start;
 mod stdio;

@@ -1,10 +1,12 @@
-//! The root file system of a container: the read-only image below, a writable layer in memory above, joined by overlayfs. Blocks.
+//! The root file system of a container: the read-only image below, a writable layer above, on the pod's scratch disk or in memory,
+//! joined by overlayfs. Blocks.
 
 use std::{
     ffi::CStr,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use container::Folder;
@@ -14,6 +16,8 @@ use rustix::{
     mount::{MountFlags, UnmountFlags},
 };
 use thiserror::Error;
+
+use crate::scratch::{Layer, Scratch, ScratchError};
 
 /// Room for the mount points and empty files that a container without a writable layer still needs.
 const MOUNT_POINT_BYTES: u64 = 1 << 20;
@@ -43,6 +47,8 @@ pub(crate) enum RootFsError {
     DirectoryName { path: PathBuf },
     #[error("mount {bytes} bytes of memory for the writable layer")]
     Writable { bytes: u64, source: io::Error },
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     #[error("give the writable layer the attributes of the image's root")]
     Attributes(#[source] io::Error),
     #[error("mount the container's root over its image")]
@@ -51,19 +57,27 @@ pub(crate) enum RootFsError {
     Unmount { path: PathBuf, source: io::Error },
 }
 
-/// Mounts all of it in the container's folder. What it has mounted when it fails is [`unmount`]'s.
+/// What is to be above the image.
+#[derive(Debug)]
+pub(crate) struct Writable<'a> {
+    /// 0: the root is read-only for the container.
+    pub(crate) bytes: u64,
+    pub(crate) scratch: &'a Scratch,
+    /// Where the layer is told of, if it is on the scratch disk.
+    pub(crate) layer: &'a OnceLock<Layer>,
+}
+
+/// Mounts all of it in the container's folder. What it has mounted when it fails is [`unmount`]'s, and the layer its holder's.
 pub(crate) fn mount(
     folder: &Folder,
     image: &Image,
-    writable_bytes: u64,
+    writable: &Writable<'_>,
 ) -> Result<(), RootFsError> {
     for path in [folder.image(), folder.writable(), folder.root()] {
         fs::create_dir(&path).map_err(|source| RootFsError::MountPoint { path, source })?;
     }
     let lower = mount_image(folder, image)?;
-    let bytes = writable_bytes.max(MOUNT_POINT_BYTES);
-    mount_writable(&folder.writable(), bytes)
-        .map_err(|source| RootFsError::Writable { bytes, source })?;
+    mount_writable(&folder.writable(), writable)?;
     let (upper, work) = (
         folder.writable().join("upper"),
         folder.writable().join("work"),
@@ -168,14 +182,19 @@ fn mount_image(folder: &Folder, image: &Image) -> Result<PathBuf, RootFsError> {
     }
 }
 
-fn mount_writable(target: &Path, bytes: u64) -> io::Result<()> {
-    mount_one(
-        "tmpfs",
-        target,
-        "tmpfs",
-        MountFlags::NODEV,
-        &format!("size={bytes},mode=0755"),
-    )
+/// A layer that takes nothing but mount points needs no disk.
+fn mount_writable(target: &Path, writable: &Writable<'_>) -> Result<(), RootFsError> {
+    if writable.bytes > 0
+        && let Some(layer) = writable.scratch.bind(target, writable.bytes)?
+    {
+        // A container's root is mounted once.
+        drop(writable.layer.set(layer));
+        return Ok(());
+    }
+    let bytes = writable.bytes.max(MOUNT_POINT_BYTES);
+    let options = format!("size={bytes},mode=0755");
+    mount_one("tmpfs", target, "tmpfs", MountFlags::NODEV, &options)
+        .map_err(|source| RootFsError::Writable { bytes, source })
 }
 
 fn mount_one(

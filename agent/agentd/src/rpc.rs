@@ -12,11 +12,12 @@ use crate::{
     arguments::Setting,
     containers::{FirstProcess, Owner, PodState},
     deadlines::{DEVICE_DEADLINE, MAX_DEVICE_DEADLINE},
-    devices,
+    devices::{self, PciAddress},
     fault::{Fault, FaultKind},
     ids::{ContainerId, ExecId, VolumeId},
     machine, network, pod,
     pod_files::{self, PodFiles},
+    scratch::Scratch,
     start::{self, ContainerPlan, RootPlan, StdioPlan, window_size},
     usage,
     volumes::{VolumeMount, Volumes},
@@ -27,6 +28,7 @@ pub(crate) struct Service {
     pub(crate) setting: Arc<Setting>,
     pub(crate) owner: Owner,
     pub(crate) volumes: Volumes,
+    pub(crate) scratch: Scratch,
     /// CLOCK_BOOTTIME when the server was ready.
     pub(crate) ready_at_us: u64,
     pub(crate) shutdown: Arc<Notify>,
@@ -79,14 +81,24 @@ impl Agent for Service {
             .map(|container| self.container_plan(container))
             .transpose()?;
         pod_files::check(&request)?;
+        let disk = request.scratch_pci_address.as_str();
+        let disk = (!disk.is_empty()).then(|| disk.parse()).transpose()?;
         let wanted = request.network.as_ref().map(network::parse).transpose()?;
         if let PodState::Made(response) = self.owner.begin_pod(request.clone()).await? {
             return Ok(response);
         }
         let (owner, network) = (self.owner.clone(), self.network.clone());
+        let scratch = self.scratch.clone();
         let files = PodFiles::below(&self.setting.state);
         Ok(to_its_end(async move {
-            let made = match network.set(wanted, DEVICE_DEADLINE).await {
+            let devices = async {
+                network.set(wanted, DEVICE_DEADLINE).await?;
+                match disk {
+                    Some(address) => mount_scratch(scratch, address).await,
+                    None => Ok(()),
+                }
+            };
+            let made = match devices.await {
                 Ok(()) => make_pod(&owner, network.guest, (request, files), plan).await,
                 Err(fault) => Err(fault),
             };
@@ -384,6 +396,21 @@ async fn to_its_end<Value: Send + 'static>(
 ) -> Result<Value, Fault> {
     let done = tokio::spawn(work).await;
     done.unwrap_or_else(|error| Err(Fault::internal(&error)))
+}
+
+async fn mount_scratch(scratch: Scratch, address: PciAddress) -> Result<(), Fault> {
+    let device = devices::add(address, DEVICE_DEADLINE).await?;
+    let device = device.ok_or_else(|| {
+        Fault::new(
+            FaultKind::NotFound,
+            format!("the scratch disk at {address} is no disk"),
+        )
+    })?;
+    start::blocking(move || {
+        let mounted = scratch.mount(&device);
+        mounted.map_err(|error| Fault::internal(&error))
+    })
+    .await
 }
 
 async fn make_pod(

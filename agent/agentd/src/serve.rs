@@ -21,6 +21,7 @@ use crate::{
     machine,
     pod_files::{PodFileError, PodFiles},
     rpc::{Network, Service},
+    scratch::{self, Scratch},
     stdio::listener::Listener as StdioListener,
     volumes::Volumes,
 };
@@ -46,6 +47,8 @@ pub(crate) enum ServeError {
     PodFiles(PodFileError),
     #[error("remove the pod's volumes")]
     Volumes(#[source] io::Error),
+    #[error("unmount the pod's scratch disk")]
+    Scratch(#[source] io::Error),
     #[error("power the guest off")]
     PowerOff(#[source] io::Error),
 }
@@ -65,17 +68,20 @@ pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
     let cgroup = Cgroup::at(&setting.cgroup);
     let files = PodFiles::below(&setting.state);
     let volumes = Volumes::below(&setting.state);
-    runtime.block_on(run(Arc::new(setting), volumes.clone()))?;
+    let scratch = Scratch::below(&setting.state);
+    runtime.block_on(run(Arc::new(setting), volumes.clone(), scratch.clone()))?;
     if guest {
         return Err(ServeError::PowerOff(machine::power_off()));
     }
     files.remove().map_err(ServeError::PodFiles)?;
     volumes.remove_all().map_err(ServeError::Volumes)?;
+    scratch::unmount(&scratch).map_err(ServeError::Scratch)?;
     cgroup.remove().map_err(ServeError::Cgroup)
 }
 
-async fn run(setting: Arc<Setting>, volumes: Volumes) -> Result<(), ServeError> {
-    let owner = start_owner(Arc::clone(&setting), volumes.clone()).map_err(ServeError::Children)?;
+async fn run(setting: Arc<Setting>, volumes: Volumes, scratch: Scratch) -> Result<(), ServeError> {
+    let owner = start_owner(Arc::clone(&setting), volumes.clone(), scratch.clone())
+        .map_err(ServeError::Children)?;
     let stdio = StdioListener::bind(&setting.stdio).map_err(|source| ServeError::Stdio {
         address: setting.stdio.clone(),
         source,
@@ -91,6 +97,7 @@ async fn run(setting: Arc<Setting>, volumes: Volumes) -> Result<(), ServeError> 
         update_turn: Arc::new(Semaphore::new(1)),
         setting,
         volumes,
+        scratch,
         owner,
         ready_at_us: machine::since_boot_us(),
         shutdown: Arc::clone(&shutdown),

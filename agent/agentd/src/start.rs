@@ -19,7 +19,8 @@ use crate::{
     ids::{ContainerId, ExecId},
     pod_files::PodFiles,
     process::Process,
-    root_fs::{self, Image},
+    root_fs::{self, Image, Writable},
+    scratch::Scratch,
     stdio,
     volumes::{VolumeMount, Volumes},
 };
@@ -88,7 +89,7 @@ pub(crate) fn window_size(columns: u32, rows: u32) -> Result<WindowSize, Fault> 
 /// Everything from the folder to the executed command.
 pub(crate) async fn container(
     setting: Arc<Setting>,
-    volumes: Volumes,
+    (volumes, scratch): (Volumes, Scratch),
     plan: ContainerPlan,
 ) -> Result<Running, Fault> {
     let image = match &plan.root {
@@ -113,6 +114,7 @@ pub(crate) async fn container(
     let holdings = Holdings {
         folder: folder.clone(),
         cgroup: Cgroup::at(&cgroup),
+        layer: Arc::default(),
     };
     let launch = Launch {
         program: THIS_PROGRAM.into(),
@@ -122,10 +124,14 @@ pub(crate) async fn container(
     };
     let (mut spec, read_only) = (plan.spec, plan.writable_bytes == 0);
     let files = PodFiles::below(&setting.state);
-    let first = launch.clone();
+    let (first, layer) = (launch.clone(), Arc::clone(&holdings.layer));
     let started = start(plan.stdio, move |stdio| {
-        root_fs::mount(&folder, &image, plan.writable_bytes)
-            .map_err(|error| Fault::internal(&error))?;
+        let writable = Writable {
+            bytes: plan.writable_bytes,
+            scratch: &scratch,
+            layer: &layer,
+        };
+        root_fs::mount(&folder, &image, &writable).map_err(|error| Fault::internal(&error))?;
         let mounts = volumes.bind(&plan.mounts, &folder)?;
         mount_volumes(&mut spec, &mounts, &folder.root())?;
         let files = files.of(&spec, folder.path());

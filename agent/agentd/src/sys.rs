@@ -4,6 +4,8 @@
     reason = "kill(2) of realtime signals, the interface ioctls and tokio's AsyncFd have no safe wrapper"
 )]
 
+pub(crate) mod quota;
+
 use std::{fs::File, io, mem, os::fd::AsRawFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};

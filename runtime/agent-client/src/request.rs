@@ -35,6 +35,8 @@ pub struct PodStart {
     pub hosts: Vec<u8>,
     /// Makes a PID namespace for the containers that ask for it.
     pub share_pid_namespace: bool,
+    /// Where the disk for writable layers is on the guest's bus; empty: they lie in guest memory.
+    pub scratch_pci_address: String,
     /// Started in the same call.
     pub container: Option<ContainerStart>,
 }
@@ -44,7 +46,7 @@ pub struct PodStart {
 pub struct ContainerStart {
     pub container_id: String,
     pub root: Root,
-    /// At most this many bytes may be written, into the guest's memory; 0 makes the root read-only.
+    /// At most this many bytes may be written, to the pod's scratch disk or else into guest memory; 0 makes the root read-only.
     pub writable_bytes: u64,
     /// The OCI runtime specification as JSON, at most 1 MiB.
     pub oci_spec: Vec<u8>,
@@ -94,6 +96,7 @@ impl From<PodStart> for wire::StartPodRequest {
             resolv_conf: pod.resolv_conf,
             hosts: pod.hosts,
             share_pid_namespace: pod.share_pid_namespace,
+            scratch_pci_address: pod.scratch_pci_address,
             container: pod.container.map(wire::StartContainerRequest::from).into(),
             ..Self::default()
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cri_server::Listen;
-use pod::{CgroupDriver, CgroupParent, CgroupParentError};
+use pod::{CgroupDriver, CgroupParent, CgroupParentError, ScratchPlan};
 use registry::Hosts;
 use serde::Deserialize;
 use thiserror::Error;
@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) guest_image: PathBuf,
     pub(crate) monitor: PathBuf,
     pub(crate) share_server: PathBuf,
+    pub(crate) scratch_template: PathBuf,
     pub(crate) state_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
     pub(crate) deadline_scale: u32,
@@ -158,7 +159,16 @@ pub(crate) enum Console {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Container {
     pub(crate) pids_limit: u32,
+    pub(crate) writable_layer: WritableLayer,
     pub(crate) writable_mib: u32,
+}
+
+/// `container.writable_layer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WritableLayer {
+    Disk,
+    Memory,
 }
 
 /// `[jail]`.
@@ -299,6 +309,22 @@ impl Config {
     /// Where the records of pods' networks are.
     pub(crate) fn network_dir(&self) -> PathBuf {
         self.state_dir.join("network")
+    }
+
+    /// What pods' scratch disks are made of; none where writable layers lie in memory.
+    pub(crate) fn scratch(&self) -> Option<ScratchPlan> {
+        (self.container.writable_layer == WritableLayer::Disk).then(|| ScratchPlan {
+            folder: self.state_dir.join("scratch"),
+            template: self.scratch_template.clone(),
+        })
+    }
+
+    /// Memory that each VM has more for a writable layer.
+    pub(crate) fn memory_layer_mib(&self) -> u32 {
+        match self.container.writable_layer {
+            WritableLayer::Disk => 0,
+            WritableLayer::Memory => self.container.writable_mib,
+        }
     }
 
     /// The daemon's socket.

@@ -121,6 +121,7 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
         cgroup: cgroup(config)?,
         monitor: config.monitor.clone(),
         share_server: config.share_server.clone(),
+        scratch: config.scratch(),
         monitor_identity: (config.jail.uid, config.jail.gid),
         kernel: open("guest kernel", "kernel", &config.kernel)?,
         guest_image: open("guest image", "guest_image", &config.guest_image)?,

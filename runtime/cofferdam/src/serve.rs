@@ -51,6 +51,7 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
         registries: config.registry.clone(),
         records_dir: config.record_dir(),
         pods_dir: config.pod_dir(),
+        scratch: config.scratch(),
         cgroup,
         metrics: config.metrics.listen.0.clone(),
         deadline_scale: config.deadline_scale,

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU8, path::PathBuf};
 
-use pod::{CgroupDriver, CgroupParent};
+use pod::{CgroupDriver, CgroupParent, ScratchPlan};
 use registry::Hosts;
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub records_dir: PathBuf,
     /// Folder of all run folders of pods.
     pub pods_dir: PathBuf,
+    /// What pods' disks for writable layers are made of; without it they lie in guests' memory.
+    pub scratch: Option<ScratchPlan>,
     /// Where pods' cgroups are.
     pub cgroup: CgroupSettings,
     /// Where Prometheus asks for the daemon's own figures, if it does.
@@ -40,6 +42,16 @@ pub struct Settings {
     pub vm: VmDefaults,
     /// What a container gets when it does not say.
     pub container: ContainerDefaults,
+}
+
+impl Settings {
+    /// Memory that each VM has more for a writable layer, in MiB.
+    pub(crate) fn memory_layer_mib(&self) -> u32 {
+        match self.scratch {
+            Some(_) => 0,
+            None => self.container.writable_mib,
+        }
+    }
 }
 
 /// Where pods' cgroups on this node are.
@@ -103,6 +115,6 @@ pub struct VmDefaults {
 pub struct ContainerDefaults {
     /// Most processes and threads; 0 is no limit.
     pub pids_limit: u32,
-    /// Size of the writable layer, in MiB.
+    /// Most bytes in the writable layer, in MiB.
     pub writable_mib: u32,
 }

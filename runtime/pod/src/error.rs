@@ -8,6 +8,7 @@ use vm_client::{Ending, LaunchError, RequestError};
 use crate::cgroup::CgroupError;
 use crate::oci::SpecificationError;
 use crate::record::RecordError;
+use crate::scratch::ScratchError;
 
 /// Why a pod did not start, or did not go on.
 #[derive(Debug, Error)]
@@ -18,6 +19,12 @@ pub enum PodError {
     /// Its cgroup on this host.
     #[error("have a cgroup for the pod")]
     Cgroup(#[source] CgroupError),
+    /// Its disk for writable layers.
+    #[error("have a scratch disk for the pod")]
+    Scratch(#[source] ScratchError),
+    /// The VM took no scratch disk.
+    #[error("give the VM its scratch disk")]
+    ScratchDisk(#[source] RequestError),
     /// The record that a restart reads.
     #[error("write the pod's record")]
     Record(#[source] RecordError),
@@ -159,7 +166,7 @@ impl PodError {
             | Self::ContainerState { .. } => Fault::Refused,
             Self::NoContainer { .. } => Fault::NotFound,
             Self::Unserved(_) | Self::Share(_) => Fault::Invalid,
-            Self::Launch(_) | Self::Cgroup(_) => Fault::HostUnfit,
+            Self::Launch(_) | Self::Cgroup(_) | Self::Scratch(_) => Fault::HostUnfit,
             Self::GuestEnded { .. } | Self::AgentLost { .. } | Self::TornDown | Self::Stdio(_) => {
                 Fault::GuestLost
             }

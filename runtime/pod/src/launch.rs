@@ -4,8 +4,11 @@
 use std::{fs::File, path::PathBuf, sync::Arc, time::Instant};
 
 use agent_client::{Agent, AgentError, Connector, PodStart};
-use model::{PodId, Stages};
-use vm_client::{LaunchPlan, Monitor, NicId, NicPlan, NicQueuePlan, Processors, Running};
+use model::Stages;
+use vm_client::{
+    DiskId, DiskPlan, LaunchPlan, Monitor, NicId, NicPlan, NicQueuePlan, Processors, Running,
+    SegmentPlan,
+};
 
 use crate::{
     Deadlines,
@@ -16,12 +19,16 @@ use crate::{
     owner::{self, Beginning},
     plan::{Identity, Lifetime, Nic, PodPlan},
     record::RunFolder,
+    scratch::{Scratch, ScratchPlan},
     teardown::{Held, teardown},
     wall_clock,
 };
 
 /// The console's file in the run folder.
 const CONSOLE_LOG: &str = "console.log";
+
+/// Serial number of the scratch disk.
+const SCRATCH_DISK: &str = "scratch";
 
 /// A VM whose agent answers, and which is no pod yet.
 ///
@@ -39,6 +46,7 @@ pub struct Booted {
 struct Rest {
     lifetime: Lifetime,
     processors: u8,
+    scratch: Option<ScratchPlan>,
     created_at_ns: i64,
     share_server: PathBuf,
     deadlines: Deadlines,
@@ -64,13 +72,17 @@ impl Booted {
         let deadlines = plan.deadlines;
         let cgroup = plan.cgroup.as_ref();
         let cgroup = cgroup.map(|cgroup| Cgroup::planned(cgroup, &plan.id));
-        let folder = RunFolder::create(&plan, cgroup.as_ref()).map_err(PodError::Folder)?;
+        let scratch = plan.scratch.as_ref();
+        let scratch = scratch.map(|scratch| Scratch::planned(scratch, &plan.id));
+        let folder = RunFolder::create(&plan, cgroup.as_ref(), scratch.as_ref());
+        let folder = folder.map_err(PodError::Folder)?;
         let pod = plan.id.clone();
         let mut held = Held {
             pod,
             folder,
             cgroup,
             monitor: None,
+            scratch,
         };
         match run_up(&mut held, plan, &mut stages).await {
             Ok((agent, launch, rest)) => Ok(Self {
@@ -106,7 +118,7 @@ impl Booted {
         let Some(monitor) = held.monitor.clone() else {
             return Err(failed(held, deadlines, PodError::TornDown).await);
         };
-        let named = identify(&monitor, &agent, identity, &rest, &held.pod);
+        let named = identify(&monitor, &agent, identity, &rest, &held);
         if let Err(error) = while_alive(&monitor, "it became a pod", deadlines, named).await {
             return Err(failed(held, deadlines, error).await);
         }
@@ -148,7 +160,7 @@ async fn identify(
     agent: &Agent,
     identity: Identity,
     rest: &Rest,
-    pod: &PodId,
+    held: &Held,
 ) -> Result<(), PodError> {
     for nic in identity.nics {
         let name = nic.name.clone();
@@ -156,8 +168,12 @@ async fn identify(
         let added = monitor.add_nic(plan).await;
         added.map_err(|source| PodError::Nic { name, source })?;
     }
+    let scratch = match (&held.scratch, &rest.scratch) {
+        (Some(scratch), Some(plan)) => add_scratch(monitor, scratch, plan).await?,
+        _ => String::new(),
+    };
     let start = PodStart {
-        pod_id: pod.to_string(),
+        pod_id: held.pod.to_string(),
         hostname: identity.hostname,
         sysctls: identity.sysctls,
         processors: rest.processors.into(),
@@ -166,11 +182,34 @@ async fn identify(
         resolv_conf: identity.resolv_conf,
         hosts: identity.hosts,
         share_pid_namespace: identity.share_pid_namespace,
+        scratch_pci_address: scratch,
         ..PodStart::default()
     };
     let attempt = "make the VM into a pod";
     agent_call(attempt, agent.start_pod(start, rest.deadlines.start)).await?;
     Ok(())
+}
+
+/// Makes the scratch disk and puts it on the bus. Gives its address.
+async fn add_scratch(
+    monitor: &Monitor,
+    scratch: &Scratch,
+    plan: &ScratchPlan,
+) -> Result<String, PodError> {
+    let (file, length) = scratch.make(plan).await.map_err(PodError::Scratch)?;
+    let id = DiskId::try_from(SCRATCH_DISK.to_owned());
+    let disk = DiskPlan {
+        id: id.map_err(|_invalid| PodError::TornDown)?,
+        segments: vec![SegmentPlan {
+            file,
+            offset: 0,
+            length,
+        }],
+        read_only: false,
+    };
+    let added = monitor.add_disk(disk).await;
+    let address = added.map_err(PodError::ScratchDisk)?;
+    Ok(address.to_string())
 }
 
 fn nic_plan(nic: Nic) -> Result<NicPlan, PodError> {
@@ -275,6 +314,7 @@ fn divide(plan: PodPlan, folder: &RunFolder) -> Result<(LaunchPlan, Rest), PodEr
     let rest = Rest {
         lifetime: plan.lifetime,
         processors: plan.size.processors,
+        scratch: plan.scratch,
         created_at_ns: wall_clock::now_ns(),
         share_server: plan.share_server,
         deadlines: plan.deadlines,

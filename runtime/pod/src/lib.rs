@@ -23,6 +23,7 @@ mod owner;
 mod plan;
 mod record;
 mod recover;
+mod scratch;
 mod shares;
 mod state;
 mod status;
@@ -47,5 +48,6 @@ pub use plan::{
 };
 pub use record::{RecordError, sweep};
 pub use recover::{Recovered, recover};
+pub use scratch::{ScratchError, ScratchPlan, TemplateError, scratch_usage};
 pub use status::{PodPhase, PodStatus};
 pub use vm_client::{Running, VERSION as MONITOR_PROTOCOL};

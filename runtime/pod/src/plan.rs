@@ -5,7 +5,7 @@ use std::{any::Any, collections::BTreeMap, fmt, fs::File, os::fd::OwnedFd, path:
 
 use model::{ContainerId, ContainerSpec, HostVolume, Mac, Mount, PodId, PodNetwork, VmSize};
 
-use crate::{Deadlines, cgroup::CgroupPlan, container::Note};
+use crate::{Deadlines, cgroup::CgroupPlan, container::Note, scratch::ScratchPlan};
 
 /// The VM of one pod.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct PodPlan {
     pub kernel: File,
     /// The guest's root, open for reading.
     pub guest_image: File,
+    /// Its disk for writable layers; without one they lie in the guest's memory.
+    pub scratch: Option<ScratchPlan>,
     /// How large the VM is.
     pub size: VmSize,
     /// Whether the guest's console is written to `console.log` in the run folder; the kernel talks then.

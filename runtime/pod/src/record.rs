@@ -3,6 +3,7 @@
 //! [`RunFolder`]. [`sweep`] ends what a dead owner left.
 
 use std::{
+    error::Error,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -20,6 +21,7 @@ use crate::{
     Deadlines,
     cgroup::Cgroup,
     plan::{Lifetime, PodPlan},
+    scratch::Scratch,
 };
 
 const RECORD: &str = "record.json";
@@ -37,6 +39,9 @@ struct Record {
     /// The pod's cgroup on this host, whether it has been made yet or not.
     #[serde(default)]
     cgroup: Option<PathBuf>,
+    /// The pod's scratch disk, whether it has been made yet or not.
+    #[serde(default)]
+    scratch: Option<PathBuf>,
 }
 
 /// A run folder could not be made, or what was left could not be removed.
@@ -85,7 +90,11 @@ pub(crate) struct RunFolder {
 
 impl RunFolder {
     /// Makes and locks it.
-    pub(crate) fn create(plan: &PodPlan, cgroup: Option<&Cgroup>) -> Result<Self, RecordError> {
+    pub(crate) fn create(
+        plan: &PodPlan,
+        cgroup: Option<&Cgroup>,
+        scratch: Option<&Scratch>,
+    ) -> Result<Self, RecordError> {
         Self::create_in(
             &plan.pods_dir,
             &Record {
@@ -94,6 +103,7 @@ impl RunFolder {
                 owner_pid: std::process::id(),
                 lasting: plan.lifetime != Lifetime::WithLauncher,
                 cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
+                scratch: scratch.map(|scratch| scratch.path().to_owned()),
             },
         )
     }
@@ -152,6 +162,11 @@ impl RunFolder {
     /// The pod's cgroup, as the record has it.
     pub(crate) fn cgroup(&self) -> Option<PathBuf> {
         recorded(&self.path)?.cgroup
+    }
+
+    /// The pod's scratch disk, as the record has it.
+    pub(crate) fn scratch(&self) -> Option<PathBuf> {
+        recorded(&self.path)?.scratch
     }
 
     /// Where it is kept how far a container's output has been written to its log.
@@ -230,11 +245,11 @@ async fn sweep_where(
             let ending = monitor.stop(deadlines.stop).await;
             tracing::info!(pod = %path.display(), ?ending.reason, "ended an abandoned monitor");
         }
-        if let Some(cgroup) = record.and_then(|record| record.cgroup)
-            && let Err(error) = Cgroup::recorded(cgroup).remove(deadlines.stop).await
+        if let Some(record) = record
+            && let Err(error) = release(record, deadlines).await
         {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(folder = %path.display(), error, "an abandoned pod's cgroup stays");
+            let error = &*error as &dyn std::error::Error;
+            tracing::warn!(folder = %path.display(), error, "something of an abandoned pod stays");
             continue;
         }
         match fs::remove_dir_all(&path) {
@@ -246,6 +261,17 @@ async fn sweep_where(
         drop(lock);
     }
     Ok(swept)
+}
+
+/// Ends what a record names outside the run folder.
+async fn release(record: Record, deadlines: Deadlines) -> Result<(), Box<dyn Error + Send + Sync>> {
+    if let Some(cgroup) = record.cgroup {
+        Cgroup::recorded(cgroup).remove(deadlines.stop).await?;
+    }
+    if let Some(scratch) = record.scratch {
+        Scratch::recorded(scratch).remove()?;
+    }
+    Ok(())
 }
 
 fn recorded(folder: &Path) -> Option<Record> {

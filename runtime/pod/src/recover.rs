@@ -18,6 +18,7 @@ use crate::{
     handle::Pod,
     owner::{self, Beginning},
     record::{self, RecordError, RunFolder, io_error},
+    scratch::Scratch,
     status::PodPhase,
     teardown::{Held, teardown},
 };
@@ -147,6 +148,7 @@ async fn attach(
     let mut held = Held {
         pod: pod.clone(),
         cgroup: folder.cgroup().map(Cgroup::recorded),
+        scratch: folder.scratch().map(Scratch::recorded),
         folder,
         monitor: None,
     };

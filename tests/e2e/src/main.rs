@@ -29,6 +29,7 @@ mod cri_metrics;
 mod cri_network;
 mod cri_restart;
 mod cri_sandbox;
+mod cri_scratch;
 mod cri_shares;
 mod cri_stop;
 mod cri_volumes;
@@ -87,6 +88,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_many", cri_many::TESTS),
     ("cri_volumes", cri_volumes::TESTS),
     ("cri_shares", cri_shares::TESTS),
+    ("cri_scratch", cri_scratch::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {

@@ -78,6 +78,16 @@ impl Facts {
                     path: config.share_server.clone(),
                     problem: begins_with(&config.share_server, b"\x7fELF", "not a program"),
                 },
+                FileFact {
+                    what: "scratch template",
+                    key: "scratch_template",
+                    path: config.scratch_template.clone(),
+                    problem: begins_with(
+                        &config.scratch_template,
+                        b"CFDISK",
+                        "not a template of scratch disks",
+                    ),
+                },
             ],
         }
     }

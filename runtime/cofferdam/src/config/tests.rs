@@ -173,3 +173,19 @@ fn every_key_is_documented_in_the_lines_above_it() {
         }
     }
 }
+
+#[test]
+fn writable_layers_lie_on_a_disk_or_make_the_vm_larger() {
+    let config = parse("").unwrap();
+    assert_eq!(config.memory_layer_mib(), 0);
+    let scratch = config.scratch().unwrap();
+    assert_eq!(scratch.folder, Path::new("/var/lib/cofferdam/scratch"));
+    assert_eq!(
+        scratch.template,
+        Path::new("/usr/lib/cofferdam/scratch.template")
+    );
+    let config = parse("[container]\nwritable_layer = 'memory'\nwritable_mib = 8").unwrap();
+    assert_eq!(config.memory_layer_mib(), 8);
+    assert!(config.scratch().is_none());
+    assert!(parse("[container]\nwritable_layer = 'tape'").is_err());
+}

@@ -50,8 +50,9 @@ pub(super) fn plan(
         config.container.writable_mib
     };
     let cpus = arguments.cpus.unwrap_or(config.vm.cpus);
-    // The writable layer lies in guest memory, beside what the container may use.
-    let overhead_mib = config.vm.overhead_mib.saturating_add(writable_mib);
+    // A writable layer in guest memory is beside what the container may use.
+    let layer_mib = writable_mib.min(config.memory_layer_mib());
+    let overhead_mib = config.vm.overhead_mib.saturating_add(layer_mib);
     let pids = arguments.pids_limit.unwrap_or(config.container.pids_limit);
     let settings = image.config.config().clone().unwrap_or_default();
     let text = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());

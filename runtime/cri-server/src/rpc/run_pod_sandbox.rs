@@ -155,7 +155,8 @@ async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPl
     let settings = &node.settings;
     let parts = settings.parts.clone();
     let cgroup = translate::cgroup(config.linux.as_ref(), &settings.cgroup)?;
-    let size = translate::vm_size(config.linux.as_ref(), settings.vm, settings.container);
+    let layer_mib = settings.memory_layer_mib();
+    let size = translate::vm_size(config.linux.as_ref(), settings.vm, layer_mib);
     let (kernel, guest_image) = work::blocking({
         let parts = parts.clone();
         move || {
@@ -173,6 +174,7 @@ async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPl
         cgroup: Some(cgroup),
         monitor: parts.monitor,
         share_server: parts.share_server,
+        scratch: settings.scratch.clone(),
         monitor_identity: parts.monitor_identity,
         kernel,
         guest_image,

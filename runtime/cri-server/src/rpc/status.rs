@@ -46,13 +46,16 @@ pub(crate) async fn status(node: &Node, request: StatusRequest) -> Result<Status
 /// The first thing without which no VM starts.
 fn missing(settings: &Settings) -> Option<String> {
     let parts = &settings.parts;
-    let files = [
+    let mut files = vec![
         ("KVM", Path::new(KVM)),
         ("the monitor", &parts.monitor),
         ("the share server", &parts.share_server),
         ("the guest's kernel", &parts.kernel),
         ("the guest's image", &parts.guest_image),
     ];
+    if let Some(scratch) = &settings.scratch {
+        files.push(("the template of scratch disks", &scratch.template));
+    }
     files.into_iter().find_map(|(what, path)| {
         let error = std::fs::File::open(path).err()?;
         let path = path.display();

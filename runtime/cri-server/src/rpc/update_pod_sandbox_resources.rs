@@ -19,7 +19,7 @@ pub(crate) fn update_pod_sandbox_resources(
             overhead,
             ..Default::default()
         };
-        translate::vm_size(Some(&linux), settings.vm, settings.container)
+        translate::vm_size(Some(&linux), settings.vm, settings.memory_layer_mib())
     };
     let linux = known.sandbox.config.linux.clone().unwrap_or_default();
     let is = size(linux.resources, linux.overhead.clone());

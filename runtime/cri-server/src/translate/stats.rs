@@ -2,7 +2,8 @@
 //!
 //! - The rate of processor time (`usage_nano_cores`) is left out: kubelet makes it of two of its own readings.
 //! - A pod's figures are its whole guest's: the containers', and what the guest's kernel and the agent take.
-//! - The writable layer is in the guest's memory. CRI wants a file system of the host, so it is said to be where the images are.
+//! - The writable layer is on the pod's scratch disk or in the guest's memory. CRI wants a file system of the host, so it is said to be
+//!   where the images are: scratch disks are on the same.
 
 use std::path::Path;
 

@@ -5,14 +5,14 @@
 //!
 //! - Memory for containers: the sum of their limits, or the configured default when there is none.
 //! - Memory above that: the runtime class's overhead, but at least the configured one, which the guest's kernel needs to boot; and room
-//!   for one writable layer.
+//!   for one writable layer, where they lie in memory.
 //! - Processors: the sum of the limits, rounded up. Without one, as many as were requested (1024 shares are one), but at least the
 //!   configured default.
 
 use cri::v1::{LinuxContainerResources, LinuxPodSandboxConfig};
 use model::VmSize;
 
-use crate::settings::{ContainerDefaults, VmDefaults};
+use crate::settings::VmDefaults;
 
 const MIB: u64 = 1 << 20;
 
@@ -26,7 +26,7 @@ const SHARES_OF_ONE: u64 = 1024;
 pub(crate) fn vm_size(
     linux: Option<&LinuxPodSandboxConfig>,
     vm: VmDefaults,
-    container: ContainerDefaults,
+    memory_layer_mib: u32,
 ) -> VmSize {
     let resources = linux.and_then(|linux| linux.resources.as_ref());
     let overhead = linux.and_then(|linux| linux.overhead.as_ref());
@@ -35,7 +35,7 @@ pub(crate) fn vm_size(
         .and_then(limit_mib)
         .unwrap_or(0)
         .max(vm.overhead_mib)
-        .saturating_add(container.writable_mib);
+        .saturating_add(memory_layer_mib);
     let processors = processors(resources, vm.processors);
     VmSize::for_containers(processors, memory_mib, overhead_mib)
 }
@@ -77,10 +77,7 @@ mod tests {
         memory_mib: 256,
         overhead_mib: 96,
     };
-    const CONTAINER: ContainerDefaults = ContainerDefaults {
-        pids_limit: 0,
-        writable_mib: 64,
-    };
+    const LAYER_MIB: u32 = 64;
 
     fn resources(memory: i64, quota: i64, shares: i64) -> LinuxContainerResources {
         LinuxContainerResources {
@@ -101,7 +98,7 @@ mod tests {
             overhead,
             ..LinuxPodSandboxConfig::default()
         };
-        vm_size(Some(&linux), VM, CONTAINER)
+        vm_size(Some(&linux), VM, LAYER_MIB)
     }
 
     #[test]
@@ -110,7 +107,7 @@ mod tests {
             let expect = VmSize::for_containers(processors, memory_mib, overhead_mib + 64);
             assert_eq!(size, expect);
         };
-        check(vm_size(None, VM, CONTAINER), 2, 256, 96);
+        check(vm_size(None, VM, LAYER_MIB), 2, 256, 96);
         check(sized(None, None), 2, 256, 96);
         check(sized(Some(resources(0, 0, 0)), None), 2, 256, 96);
         // Limits are rounded up.

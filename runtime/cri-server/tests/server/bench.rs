@@ -87,6 +87,7 @@ impl Bench {
                 driver: CgroupDriver::Systemd,
                 parent: CgroupParent::plain(&self.cgroup_parent()).unwrap(),
             },
+            scratch: None,
             metrics: None,
             deadline_scale: 1,
             network: NetworkSettings {

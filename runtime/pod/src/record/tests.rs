@@ -19,6 +19,7 @@ fn create_with(
         owner_pid: std::process::id(),
         lasting,
         cgroup,
+        scratch: None,
     };
     RunFolder::create_in(dir, &record)
 }
@@ -96,6 +97,30 @@ async fn pod_that_outlives_its_owner_is_left_to_the_next_daemon() {
     drop(taken);
     assert_eq!(sweep_lasting(dir.path(), soon()).await.unwrap(), ["d"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn scratch_disk_that_a_dead_owner_left_goes_with_its_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    fs::write(&disk, "layers").unwrap();
+    let record = Record {
+        version: VERSION,
+        pod: pod("e"),
+        owner_pid: std::process::id(),
+        lasting: false,
+        cgroup: None,
+        scratch: Some(disk.clone()),
+    };
+    let pods = dir.path().join("pods");
+    drop(RunFolder::create_in(&pods, &record).unwrap());
+    assert_eq!(sweep(&pods, soon()).await.unwrap(), ["e"]);
+    assert!(!disk.exists());
+    // One that can't be removed keeps the folder, so that the next sweep finds it.
+    fs::create_dir(&disk).unwrap();
+    drop(RunFolder::create_in(&pods, &record).unwrap());
+    assert!(sweep(&pods, soon()).await.unwrap().is_empty());
+    assert!(pods.join("e").exists());
 }
 
 #[tokio::test]

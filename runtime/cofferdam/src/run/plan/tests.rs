@@ -135,7 +135,7 @@ fn read_only_root_has_no_writable_layer() {
     );
     assert_eq!(
         decide(&[], &busybox(), None).unwrap().writable_bytes,
-        64 << 20
+        10 << 30
     );
 }
 
