@@ -7,6 +7,7 @@
 //! - [`samples`]: images with everything that an image may have, to be compared
 //! - [`unpacked`]: an image's layers as GNU tar and overlayfs have them, the other side of that comparison
 //! - [`listing`]: a tree of files as text, and what differs between two; the program `list-tree` prints one
+//! - [`spdy`]: a client of exec, attach and port-forward, as Kubernetes' clients speak it
 //! - [`cofferdam`]: the program under test with a state of its own, and what it may have left behind
 //! - [`probe`]: root, KVM, virtualisation; a test that misses one says so aloud
 //!
@@ -20,5 +21,6 @@ pub mod listing;
 pub mod probe;
 pub mod registry;
 pub mod samples;
+pub mod spdy;
 pub mod tar_items;
 pub mod unpacked;
