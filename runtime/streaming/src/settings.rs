@@ -8,6 +8,8 @@ use std::{
 
 use thiserror::Error;
 
+use crate::tls::TlsError;
+
 /// How a server is set up. The default listens on a free port of 127.0.0.1, without TLS.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -15,7 +17,7 @@ pub struct Settings {
     /// operator says otherwise.
     pub listen: SocketAddr,
     /// What URLs start with, where clients reach the server by another name than it listens at: `https://node:10010`. `None` makes it of
-    /// the address, which then may not be 0.0.0.0 or [::].
+    /// the address, which then may not be `0.0.0.0` or `[::]`.
     pub base_url: Option<String>,
     /// A certificate makes it https.
     pub tls: Option<Tls>,
@@ -58,6 +60,9 @@ pub enum BindError {
     /// Not `http://…` or `https://…`.
     #[error("the base URL {0:?} of streams is not http://HOST:PORT or https://HOST:PORT")]
     BaseUrl(String),
+    /// Certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// No token can be given: as many as may be are waiting for their clients.
