@@ -6,6 +6,7 @@ const TOKEN: Duration = Duration::from_secs(60);
 const REQUEST: Duration = Duration::from_secs(10);
 const STREAMS: Duration = Duration::from_secs(30);
 const STALLED: Duration = Duration::from_secs(4 * 60 * 60);
+const STUCK: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(5);
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -20,6 +21,8 @@ pub(crate) struct Deadlines {
     pub(crate) streams: Duration,
     /// For a client to take the next frame. A person may stop a pager for hours; Kubernetes calls a stream idle after the same time.
     pub(crate) stalled: Duration,
+    /// For what a client sent to be taken by whom it is for; after that the connection is watched for its end.
+    pub(crate) stuck: Duration,
     /// For a client to close its side when all is said, or to take what is left when it said that it goes.
     pub(crate) farewell: Duration,
     /// Before connections are accepted again after that failed, as when there are no descriptors left.
@@ -34,6 +37,7 @@ impl Deadlines {
             request: REQUEST.saturating_mul(scale),
             streams: STREAMS.saturating_mul(scale),
             stalled: STALLED.saturating_mul(scale),
+            stuck: STUCK.saturating_mul(scale),
             farewell: FAREWELL.saturating_mul(scale),
             accept_again: ACCEPT_AGAIN.saturating_mul(scale),
         }

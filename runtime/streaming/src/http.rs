@@ -22,6 +22,7 @@ use crate::{
     agree::{self, CommandProtocol, ForwardProtocol, Transport},
     backend::{PortForward, Session},
     deadlines::Deadlines,
+    hangup::Hangup,
     limits,
     remote_command::Command,
     spdy::Socket,
@@ -64,7 +65,7 @@ struct Welcome {
 
 impl Door {
     /// Answers requests until one of them is a session's; `None` if none was in time.
-    pub(crate) async fn receive<S>(&self, io: S) -> Option<Arrival<S>>
+    pub(crate) async fn receive<S>(&self, io: S, hangup: Hangup) -> Option<Arrival<S>>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -108,6 +109,7 @@ impl Door {
                 writer,
                 // What a client sent right behind its head.
                 buffered: parts.read_buf,
+                hangup,
             },
             place: welcome.place,
         })

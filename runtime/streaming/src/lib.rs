@@ -16,6 +16,7 @@ mod backend;
 mod settings;
 
 mod agree;
+mod hangup;
 mod http;
 mod pipe;
 mod port_forward;

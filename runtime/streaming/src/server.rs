@@ -7,7 +7,7 @@
 //!    └───── holds one of `most_requests` ──┘└─ holds one of `most_sessions`
 //! ```
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustix::net::sockopt;
 use tokio::{
@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     backend::{Backend, Session},
     deadlines::Deadlines,
+    hangup::Hangup,
     http::{self, Door},
     session,
     settings::{BindError, Settings, TooMany},
@@ -190,12 +191,16 @@ impl<B: Backend> Accepting<B> {
 
 impl<B: Backend> Service<B> {
     async fn serve(self: Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit) {
-        if let Err(error) = set_options(&stream) {
-            tracing::debug!(%error, "a streaming connection has the kernel's options");
-        }
         let deadlines = &self.door.deadlines;
+        let hangup = match prepare(&stream, deadlines) {
+            Ok(hangup) => hangup,
+            Err(error) => {
+                tracing::warn!(%error, "a streaming connection can't be prepared");
+                return;
+            }
+        };
         let Some(acceptor) = &self.acceptor else {
-            let arrival = self.door.receive(stream).await;
+            let arrival = self.door.receive(stream, hangup).await;
             drop(place);
             if let Some(arrival) = arrival {
                 session::serve(arrival, &self.backend, deadlines).await;
@@ -203,7 +208,7 @@ impl<B: Backend> Service<B> {
             return;
         };
         let arrival = match timeout(deadlines.request, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => self.door.receive(stream).await,
+            Ok(Ok(stream)) => self.door.receive(stream, hangup).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a streaming connection failed at TLS");
                 None
@@ -218,11 +223,11 @@ impl<B: Backend> Service<B> {
 }
 
 /// Keys go out at once, and a client whose machine is gone is noticed.
-fn set_options(stream: &TcpStream) -> std::io::Result<()> {
+fn prepare(stream: &TcpStream, deadlines: &Deadlines) -> io::Result<Hangup> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
     sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
     sockopt::set_tcp_keepcnt(stream, KEEPALIVE_COUNT)?;
-    Ok(())
+    Hangup::of(stream, deadlines.stuck)
 }

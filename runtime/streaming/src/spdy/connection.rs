@@ -10,7 +10,7 @@
 //! ```
 //!
 //! There is no flow control (no client of Kubernetes knows it): a stream whose queue is full stops the reading of all, as in Kubernetes'
-//! own server; a stream whose receiver was dropped swallows what comes. The end comes from either side:
+//! own server; a stream whose receiver was dropped swallows what comes, and a client that goes meanwhile is seen by [`Hangup`]. The end comes from either side:
 //! - the session drops its streams: write sends what is left, then GOAWAY, and closes its half; what the client still sends is read and
 //!   dropped until it closes too, for unread bytes would make the kernel reset the connection and lose the last words;
 //! - the client closes, says GOAWAY or breaks the protocol: the session's streams end, [`Opened::gone`] with them.
@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     deadlines::Deadlines,
+    hangup::{Hangup, HungUp},
     limits,
     pipe::{Inbound, Outbound, Outgoing},
 };
@@ -65,6 +66,7 @@ pub(crate) struct Socket<R, W> {
     pub(crate) reader: R,
     pub(crate) writer: W,
     pub(crate) buffered: Bytes,
+    pub(crate) hangup: Hangup,
 }
 
 /// What the reader has the writer say.
@@ -86,6 +88,8 @@ enum ReadError {
     Headers(#[source] HeaderError),
     #[error("open stream {0}: a client's streams are odd and their numbers go up")]
     Number(u32),
+    #[error(transparent)]
+    HungUp(#[from] HungUp),
     #[error("answer: nothing is written any more")]
     NotWritten,
 }
@@ -113,6 +117,7 @@ pub(crate) async fn serve<R, W, S>(
         opened,
         answer,
         frames: open.downgrade(),
+        hangup: socket.hangup,
         _here: here,
     };
     let mut writing = Writing {
@@ -202,6 +207,7 @@ struct Reading {
     opened: mpsc::Sender<Stream>,
     answer: mpsc::Sender<Answer>,
     frames: mpsc::WeakSender<Outgoing>,
+    hangup: Hangup,
     /// Dropped with the rest when the client is gone.
     _here: oneshot::Sender<Infallible>,
 }
@@ -255,8 +261,8 @@ impl Reading {
             Event::Ping { id } if id % 2 == 1 => self.say(Answer::Ping { id }).await,
             Event::Ping { .. } | Event::GoAway => Ok(()),
             Event::Data { stream, bytes, fin } => {
-                self.streams.give(stream, bytes, fin).await;
-                Ok(())
+                let given = self.streams.give(stream, bytes, fin);
+                Ok(self.hangup.or(given).await?)
             }
         }
     }
@@ -318,7 +324,7 @@ impl Reading {
     }
 
     async fn say(&mut self, answer: Answer) -> Result<(), ReadError> {
-        let said = self.answer.send(answer).await;
+        let said = self.hangup.or(self.answer.send(answer)).await?;
         said.map_err(|_closed| ReadError::NotWritten)
     }
 }

@@ -27,6 +27,7 @@ use tokio_tungstenite::{
 use super::message::{self, Encoding};
 use crate::{
     deadlines::Deadlines,
+    hangup::{Hangup, HungUp},
     limits,
     pipe::{Outgoing, Piece},
     spdy::Socket,
@@ -38,6 +39,13 @@ const CLOSE: u8 = 255;
 pub(super) type WebSocket<R, W> = WebSocketStream<Join<R, W>>;
 pub(super) type Incoming<R, W> = SplitStream<WebSocket<R, W>>;
 pub(super) type Outbox<R, W> = SplitSink<WebSocket<R, W>, Message>;
+
+/// A socket that speaks WebSocket.
+pub(super) struct Opened<R, W> {
+    pub(super) incoming: Incoming<R, W>,
+    pub(super) outbox: Outbox<R, W>,
+    pub(super) hangup: Hangup,
+}
 
 /// What the messages mean.
 #[derive(Debug)]
@@ -65,7 +73,7 @@ pub(super) enum WriteError {
 }
 
 /// A socket whose upgrade was answered.
-pub(super) async fn open<R, W>(socket: Socket<R, W>) -> (Incoming<R, W>, Outbox<R, W>)
+pub(super) async fn open<R, W>(socket: Socket<R, W>) -> Opened<R, W>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -77,15 +85,19 @@ where
         .max_message_size(Some(limits::MESSAGE_BYTES))
         .max_frame_size(Some(limits::MESSAGE_BYTES));
     let (stream, read) = (join(socket.reader, socket.writer), socket.buffered.to_vec());
-    let socket =
+    let stream =
         WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
-    let (outbox, incoming) = socket.split();
-    (incoming, outbox)
+    let (outbox, incoming) = stream.split();
+    Opened {
+        incoming,
+        outbox,
+        hangup: socket.hangup,
+    }
 }
 
 /// Reads and writes until all senders of `frames` are dropped or the client is gone, which drops `here`.
 pub(super) async fn serve<R, W>(
-    (mut incoming, mut outbox): (Incoming<R, W>, Outbox<R, W>),
+    opened: Opened<R, W>,
     channels: Channels,
     mut frames: mpsc::Receiver<Outgoing>,
     here: oneshot::Sender<Infallible>,
@@ -94,6 +106,11 @@ pub(super) async fn serve<R, W>(
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    let Opened {
+        mut incoming,
+        mut outbox,
+        hangup,
+    } = opened;
     let encoding = channels.encoding;
     let over = {
         let mut written = pin!(write(&mut outbox, &mut frames, encoding, deadlines));
@@ -104,7 +121,7 @@ pub(super) async fn serve<R, W>(
                 }
                 written.is_ok()
             }
-            () = read(&mut incoming, channels, here) => false,
+            () = read(&mut incoming, channels, &hangup, here) => false,
         }
     };
     if over {
@@ -167,6 +184,7 @@ async fn write(
 async fn read(
     incoming: &mut (impl Stream<Item = Result<Message, tungstenite::Error>> + Unpin),
     mut channels: Channels,
+    hangup: &Hangup,
     _here: oneshot::Sender<Infallible>,
 ) {
     while let Some(message) = incoming.next().await {
@@ -174,7 +192,11 @@ async fn read(
             Ok(message) if message.is_ping() || message.is_pong() => {}
             Ok(message) if message.is_close() => return,
             Ok(message) => match message::decode(message, channels.encoding) {
-                Some((channel, bytes)) => channels.give(channel, bytes).await,
+                Some((channel, bytes)) => {
+                    if hangup.or(channels.give(channel, bytes)).await == Err(HungUp) {
+                        return;
+                    }
+                }
                 None => tracing::debug!("a client's message is of no channel"),
             },
             Err(error) => {

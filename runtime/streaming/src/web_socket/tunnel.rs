@@ -1,7 +1,7 @@
 //! Port-forward as SPDY in a WebSocket: binary messages are pieces of one stream of bytes. Main function: [`tunnel`]. Above: `session`.
 //! Below: `connection`, and `port_forward::over_spdy` at the tunnel's other end.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::{
     io::{
@@ -12,8 +12,14 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use super::connection::{self, Incoming, Outbox, WriteError};
-use crate::{backend::Backend, deadlines::Deadlines, limits, port_forward, spdy::Socket};
+use super::connection::{self, Incoming, Opened, Outbox, WriteError};
+use crate::{
+    backend::Backend,
+    deadlines::Deadlines,
+    hangup::{Hangup, HungUp},
+    limits, port_forward,
+    spdy::Socket,
+};
 
 /// Forwards ports of a sandbox over SPDY over WebSocket.
 pub(crate) async fn tunnel<R, W>(
@@ -30,9 +36,14 @@ pub(crate) async fn tunnel<R, W>(
     let far = Socket {
         reader,
         writer,
-        buffered: bytes::Bytes::new(),
+        buffered: Bytes::new(),
+        hangup: Hangup::never(),
     };
-    let (incoming, outbox) = connection::open(socket).await;
+    let Opened {
+        incoming,
+        outbox,
+        hangup,
+    } = connection::open(socket).await;
     let (from_far, to_far) = split(near);
     let served = async {
         tokio::join!(
@@ -40,7 +51,7 @@ pub(crate) async fn tunnel<R, W>(
             carry_out(from_far, outbox, deadlines),
         );
     };
-    let came = carry_in(incoming, to_far);
+    let came = carry_in(incoming, to_far, &hangup);
     tokio::pin!(served, came);
     tokio::select! {
         () = &mut came => served.await,
@@ -53,18 +64,21 @@ pub(crate) async fn tunnel<R, W>(
 }
 
 /// Messages to bytes, until the client closes. What comes after SPDY has ended is dropped.
-async fn carry_in<R, W>(mut incoming: Incoming<R, W>, mut to: WriteHalf<DuplexStream>)
-where
+async fn carry_in<R, W>(
+    mut incoming: Incoming<R, W>,
+    mut to: WriteHalf<DuplexStream>,
+    hangup: &Hangup,
+) where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     while let Some(Ok(message)) = incoming.next().await {
         match message {
-            Message::Binary(bytes) => {
-                if let Err(error) = to.write_all(&bytes).await {
-                    tracing::trace!(%error, "bytes for a tunnel that has ended");
-                }
-            }
+            Message::Binary(bytes) => match hangup.or(to.write_all(&bytes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::trace!(%error, "bytes for a tunnel that has ended"),
+                Err(HungUp) => break,
+            },
             Message::Close(_) => break,
             _ => {}
         }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// Bytes that a pipe of a process holds.
-const PIPE_BYTES: usize = 64 << 10;
+pub(crate) const PIPE_BYTES: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) const ECHO: u16 = 7;

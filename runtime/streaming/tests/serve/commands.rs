@@ -2,10 +2,11 @@
 
 use std::io::{self, Read, Write};
 
-use harness::spdy::Frame;
 use harness::spdy::command::{Command, Streams};
+use harness::spdy::{Client, Frame};
 use sha2::{Digest, Sha256};
 
+use crate::backend::PIPE_BYTES;
 use crate::bench::{ALL, Bench, TERMINAL};
 
 const OUTPUT: Streams = Streams {
@@ -144,8 +145,7 @@ fn client_that_goes_is_noticed() {
 #[test]
 fn client_that_goes_before_its_streams_are_open_starts_nothing() {
     let bench = Bench::new();
-    let mut client =
-        harness::spdy::Client::upgrade(&bench.exec("cat", ALL), &["v4.channel.k8s.io"]).unwrap();
+    let mut client = Client::upgrade(&bench.exec("cat", ALL), &["v4.channel.k8s.io"]).unwrap();
     client.open(&[("streamtype", "error")]).unwrap();
     client.open(&[("streamtype", "stdin")]).unwrap();
     client.writer.close().unwrap();
@@ -181,6 +181,21 @@ fn input_that_nobody_reads_does_not_keep_the_end_back() {
     });
     assert_eq!(outcome.code().unwrap(), 5);
     assert_eq!(outcome.stdout, b"ready");
+}
+
+#[test]
+fn client_that_goes_is_noticed_past_input_that_nobody_reads() {
+    let bench = Bench::new();
+    let mut command = Command::open(&bench.exec("server", ALL), ALL).unwrap();
+    command.read_until("ready").unwrap();
+    // The pipe is full, then the queue; the rest lies in the server and in its socket, and so does the end.
+    let (stdin, writer) = (command.stdin, &mut command.client.writer);
+    writer.data(stdin, &vec![b'x'; PIPE_BYTES], false).unwrap();
+    for _ in 0..64 {
+        writer.data(stdin, b"x", false).unwrap();
+    }
+    writer.close().unwrap();
+    bench.wait_for("client gone", 1);
 }
 
 #[test]
