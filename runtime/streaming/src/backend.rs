@@ -99,8 +99,8 @@ pub struct Process {
     /// What it writes as errors, like `stdout`.
     pub stderr: Option<Source>,
     /// Takes the sizes of the client's window, which are never 0; bounded, and only the newest matters. The server holds it for as long
-    /// as the client is there, also without a terminal. Dropped before `end` was told, it says that the client is gone: the backend ends
-    /// the process or leaves it alone, as its kind demands.
+    /// as the client is there, also without a terminal, and until the client's last input was taken. Dropped before `end` was told, it
+    /// says that the client is gone: the backend ends the process or leaves it alone, as its kind demands.
     pub sizes: mpsc::Sender<WindowSize>,
     /// How it ended. A sender dropped without a word counts as [`End::Failed`].
     pub end: oneshot::Receiver<End>,

@@ -23,7 +23,7 @@ pub(crate) struct Deadlines {
     pub(crate) stalled: Duration,
     /// For what a client sent to be taken by whom it is for; after that the connection is watched for its end.
     pub(crate) stuck: Duration,
-    /// For a client to close its side when all is said, or to take what is left when it said that it goes.
+    /// For a client to close its side when all is said; and for what is left to be taken, by it and of it, when it goes.
     pub(crate) farewell: Duration,
     /// Before connections are accepted again after that failed, as when there are no descriptors left.
     pub(crate) accept_again: Duration,

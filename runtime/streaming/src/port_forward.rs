@@ -2,7 +2,8 @@
 //! [`forward`], which carries one of them, the same for SPDY and WebSocket. Above: [`over_spdy`], `web_socket`. Below: the [`Backend`].
 //!
 //! A connection has two streams: `data`, both ways, and `error`, on which we say why there is no connection. A word on it makes clients
-//! give up all that they forward, so what happens to a connection that was made is no error: it ends, as a connection does.
+//! give up all that they forward, so what happens to a connection that was made is no error: it ends, as a connection does. A pod that reads
+//! nothing from one connection stops all of its client, once the queues are full: SPDY without flow control can't hold one back alone.
 //!
 //! ```text
 //! dial ─┬─ refused ─► end of data, the reason on error, both reset

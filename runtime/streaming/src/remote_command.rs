@@ -8,15 +8,16 @@
 //!                                                   and its end is told ─► ends of outputs, status, end of `error`
 //! ```
 //!
-//! From the first step on, a client that is gone ends it all: dropping the process tells the backend.
+//! From the first step on, a client that is gone ends it all: its last input is given on, and dropping the process tells the backend.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use model::WindowSize;
 use tokio::{
     io::AsyncWriteExt,
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 
 use crate::{
@@ -67,7 +68,15 @@ impl Command {
 }
 
 /// Runs a command for a client until it has ended or the client is gone.
-pub(crate) async fn run(backend: &impl Backend, command: Command, ends: Ends, report: Report) {
+///
+/// A client that says something and goes has said it: what lies in the queues is given to the process for as long as `farewell` says.
+pub(crate) async fn run(
+    backend: &impl Backend,
+    command: Command,
+    ends: Ends,
+    report: Report,
+    farewell: Duration,
+) {
     let Ends {
         stdin,
         sizes,
@@ -78,18 +87,16 @@ pub(crate) async fn run(backend: &impl Backend, command: Command, ends: Ends, re
     } = ends;
     let tty = command.streams().tty;
     let output = Output { stdout, stderr };
-    let settled = async {
-        match command.start(backend).await {
-            Err(Refusal(why)) => {
-                output.end().await?;
-                Ok(End::Failed(why))
-            }
-            Ok(process) => carry(process, Input { stdin, sizes, tty }, &output).await,
-        }
+    let started = tokio::select! {
+        started = command.start(backend) => started,
+        _gone = &mut gone => return,
     };
-    let end = tokio::select! {
-        settled = settled => settled,
-        _gone = &mut gone => Err(Gone),
+    let end = match started {
+        Err(Refusal(why)) => output.end().await.map(|()| End::Failed(why)),
+        Ok(process) => {
+            let input = Input { stdin, sizes, tty };
+            carry(process, input, &output, (gone, farewell)).await
+        }
     };
     let told = async {
         let status = status::status(&end?, report);
@@ -125,8 +132,13 @@ impl Output {
     }
 }
 
-/// Moves bytes both ways until the process has ended and all of its output is on its way.
-async fn carry(process: Process, input: Input, output: &Output) -> Result<End, Gone> {
+/// Moves bytes both ways until the process has ended and all of its output is on its way, or the client is gone.
+async fn carry(
+    process: Process,
+    input: Input,
+    output: &Output,
+    (gone, farewell): (oneshot::Receiver<Infallible>, Duration),
+) -> Result<End, Gone> {
     let Process {
         stdin,
         stdout,
@@ -150,13 +162,21 @@ async fn carry(process: Process, input: Input, output: &Output) -> Result<End, G
             give_stdin(input.stdin, stdin, input.tty),
             give_sizes(input.sizes, &sizes)
         );
-        // Input that has ended ends nothing.
-        std::future::pending::<Infallible>().await
     };
-    tokio::select! {
-        ended = ended => ended,
-        never = inputs => match never {},
+    tokio::pin!(ended, inputs, gone);
+    // Input that has ended ends nothing.
+    let mut given = false;
+    loop {
+        tokio::select! {
+            ended = &mut ended => return ended,
+            () = &mut inputs, if !given => given = true,
+            _gone = &mut gone => break,
+        }
     }
+    if !given && timeout(farewell, inputs).await.is_err() {
+        tracing::debug!("the last input of a client that is gone was not taken");
+    }
+    Err(Gone)
 }
 
 async fn pour(from: Option<Source>, to: Option<&Outbound>) -> Result<(), Gone> {

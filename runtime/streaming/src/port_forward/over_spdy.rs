@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -18,6 +18,9 @@ use crate::{
     deadlines::Deadlines,
     spdy::{self, Opened, Socket, Stream},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Forwards ports of a sandbox on a socket that speaks SPDY.
 pub(crate) async fn over_spdy<R, W>(
@@ -36,7 +39,7 @@ pub(crate) async fn over_spdy<R, W>(
     .await;
 }
 
-/// Until the client is gone; then every connection that is left ends with the set of tasks.
+/// Until the client is gone. What it sent last is given on; every connection that is left after that ends with the set of tasks.
 async fn session(
     mut opened: Opened,
     backend: &impl Backend,
@@ -49,7 +52,10 @@ async fn session(
         let until = pairs.until();
         let unwanted = tokio::select! {
             stream = opened.streams.recv() => match stream.map(|stream| pairs.add(stream)) {
-                None => return,
+                None => {
+                    drop(pairs);
+                    return end(forwards, deadlines).await;
+                }
                 Some(Paired::Waits) => Vec::new(),
                 Some(Paired::Twice(stream)) => vec![stream],
                 Some(Paired::Whole(whole)) => {
@@ -70,6 +76,13 @@ async fn session(
                 return;
             }
         }
+    }
+}
+
+async fn end(mut forwards: JoinSet<()>, deadlines: &Deadlines) {
+    let ended = async { while forwards.join_next().await.is_some() {} };
+    if timeout(deadlines.farewell, ended).await.is_err() {
+        tracing::debug!("what a client sent last was not taken by its pod");
     }
 }
 

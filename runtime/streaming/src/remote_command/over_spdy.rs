@@ -17,6 +17,9 @@ use crate::{
     spdy::{self, Admission, Headers, Opened, Socket, Stream},
 };
 
+#[cfg(test)]
+mod tests;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Error,
@@ -70,7 +73,7 @@ async fn session(
         error: error.to,
         gone: opened.gone,
     };
-    run(backend, command, ends, version.report()).await;
+    run(backend, command, ends, version.report(), deadlines.farewell).await;
     for input in inputs.into_iter().flatten() {
         if input.reset().await.is_err() {
             return;

@@ -66,7 +66,7 @@ pub(crate) async fn command<R, W>(
         let first = ends.stdout.as_ref().or(ends.stderr.as_ref());
         let greeted = first.unwrap_or(&ends.error).data(Bytes::new()).await;
         if greeted.is_ok() {
-            remote_command::run(backend, command, ends, version.report()).await;
+            remote_command::run(backend, command, ends, version.report(), deadlines.farewell).await;
         }
     };
     let socket = connection::open(socket).await;

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 
 use super::{
@@ -61,9 +62,13 @@ pub(crate) async fn forward<R, W>(
         }
     }));
     let session = async {
+        tokio::pin!(carried);
         tokio::select! {
-            _all_ended = carried => {}
+            _all_ended = &mut carried => return,
             _client = gone => {}
+        }
+        if timeout(deadlines.farewell, carried).await.is_err() {
+            tracing::debug!("what a client sent last was not taken by its pod");
         }
     };
     let socket = connection::open(socket).await;

@@ -210,6 +210,27 @@ fn shutdown_ends_sessions_and_their_processes() {
     std::net::TcpStream::connect(address).unwrap_err();
 }
 
+#[test]
+fn last_handle_that_is_dropped_ends_sessions() {
+    let bench = Bench::new();
+    let mut command = Command::open(&bench.exec("server", ALL), ALL).unwrap();
+    command.read_until("ready").unwrap();
+    let Bench {
+        runtime,
+        server,
+        script,
+    } = bench;
+    let other = server.clone();
+    drop(server);
+    command.client.writer.ping(1).unwrap();
+    assert_eq!(
+        command.client.reader.next().unwrap(),
+        Some(Frame::Ping { id: 1 })
+    );
+    drop(other);
+    runtime.block_on(script.wait_for("client gone", 1));
+}
+
 /// Bytes that differ all over.
 struct Numbers(u64);
 

@@ -249,6 +249,43 @@ fn client_that_goes_takes_its_connections_along() {
 }
 
 #[test]
+fn last_words_of_a_client_that_goes_are_given_on() {
+    let bench = Bench::new();
+    for times in 1..=20 {
+        let mut forwarder = Forwarder::new(&bench);
+        let greet = forwarder.open(GREET);
+        forwarder.read_until(greet.data, |came| came.fin);
+        forwarder.send(greet, b"12345", false);
+        forwarder.client.writer.goaway().unwrap();
+        bench.wait_for("greeted and sent 5", times);
+    }
+}
+
+#[test]
+fn streams_at_a_time_are_bounded() {
+    let bench = Bench::new();
+    let mut forwarder = Forwarder::new(&bench);
+    let mut open = |number: usize| {
+        let request = number.to_string();
+        let headers = [
+            ("streamtype", "error"),
+            ("port", "80"),
+            ("requestid", request.as_str()),
+        ];
+        let stream = forwarder.client.writer.open(&headers).unwrap();
+        (stream, forwarder.client.reader.next().unwrap().unwrap())
+    };
+    for number in 0..1024 {
+        let (stream, answer) = open(number);
+        assert_eq!(answer, Frame::Reply { stream });
+    }
+    for number in 1024..1030 {
+        let (stream, answer) = open(number);
+        assert_eq!(answer, Frame::Reset { stream, status: 3 });
+    }
+}
+
+#[test]
 fn pairs_come_and_go_without_end() {
     let bench = Bench::new();
     let mut forwarder = Forwarder::new(&bench);
