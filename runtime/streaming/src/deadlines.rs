@@ -10,6 +10,12 @@ const STUCK: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(5);
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
+/// A client that has vanished is noticed after two minutes of silence: the kernel asks for it after one, and then six times. These are the
+/// kernel's waits, so no slow machine stretches them.
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const KEEPALIVE_COUNT: u32 = 6;
+
 /// The waits of one server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {

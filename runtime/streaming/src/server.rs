@@ -7,7 +7,7 @@
 //!    └───── holds one of `most_requests` ──┘└─ holds one of `most_sessions`
 //! ```
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use rustix::net::sockopt;
 use tokio::{
@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     backend::{Backend, Session},
-    deadlines::Deadlines,
+    deadlines::{Deadlines, KEEPALIVE_COUNT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL},
     hangup::Hangup,
     http::{self, Door},
     session,
@@ -28,11 +28,6 @@ use crate::{
     tls,
     token::Tokens,
 };
-
-/// A client that has vanished is noticed after two minutes of silence: it is asked after one, and then six times.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_COUNT: u32 = 6;
 
 /// A streaming server. It ends, with every session, when it is shut down or its last handle is dropped.
 #[derive(Clone)]
