@@ -161,6 +161,18 @@ async fn act(script: &Script, words: &[String], mut inside: Inside) {
                 }
             }
         }
+        // Writes without end, until it is told a size.
+        "flood" => {
+            let mut flood = tokio::io::repeat(b'x');
+            let size = tokio::select! {
+                size = inside.sizes.recv() => size,
+                _not_read = tokio::io::copy(&mut flood, &mut inside.stdout) => inside.sizes.recv().await,
+            };
+            match size {
+                Some(_) => code = 7,
+                None => script.happened("client gone"),
+            }
+        }
         // Reads no input, and ends when the test says so.
         "stuck" => {
             inside.stdout.write_all(b"ready").await.ok();

@@ -167,6 +167,25 @@ fn much_input_and_output_come_through_whole() {
 }
 
 #[test]
+fn size_and_end_come_through_beside_a_flood() {
+    let bench = Bench::new();
+    let open = || {
+        let mut command = Command::open(&bench.exec("flood", TERMINAL), TERMINAL).unwrap();
+        command.read_until(&"x".repeat(1 << 20)).unwrap();
+        command
+    };
+    let mut command = open();
+    command.resize(80, 24).unwrap();
+    let outcome = command.finish(io::empty()).unwrap();
+    assert_eq!(outcome.code().unwrap(), 7);
+    // One that leaves: by its word, and by itself.
+    open().client.writer.goaway().unwrap();
+    bench.wait_for("client gone", 1);
+    open().client.writer.close().unwrap();
+    bench.wait_for("client gone", 2);
+}
+
+#[test]
 fn input_that_nobody_reads_does_not_keep_the_end_back() {
     let bench = Bench::new();
     let command = Command::open(&bench.exec("stuck", ALL), ALL).unwrap();
