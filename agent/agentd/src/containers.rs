@@ -168,6 +168,9 @@ impl Containers {
             } => {
                 drop(reply.send(self.live(&id).and_then(|live| live.resize(&exec, size))));
             }
+            Command::EndExecs { id, reply } => {
+                drop(reply.send(self.live(&id).and_then(Live::end_execs)));
+            }
             Command::Remove { id, reply } => self.remove(id, reply),
             Command::Removed { id, result, reply } => self.removed(id, result, reply),
             Command::Holdings { id, reply } => drop(reply.send(self.holdings(id))),

@@ -237,6 +237,16 @@ impl Agent for Service {
         Ok(wire::SignalProcessResponse::default())
     }
 
+    async fn end_execs(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::EndExecsRequest,
+    ) -> ttrpc::Result<wire::EndExecsResponse> {
+        let id = ContainerId::parse(&request.container_id)?;
+        self.owner.end_execs(id).await?;
+        Ok(wire::EndExecsResponse::default())
+    }
+
     async fn resize_terminal(
         &self,
         _context: &TtrpcContext,

@@ -1,7 +1,8 @@
 //! The contract between the host and the agent in the guest. `agent.proto` says in its comments what each call promises;
-//! this crate holds what is generated from it and the frames of the stdio streams. Above: `agent-client` on the host,
+//! this crate holds what is generated from it and the frames of the streams. Above: `agent-client` on the host,
 //! `agentd` in the guest. It has no logic of either side.
 
+pub mod dial;
 pub mod stdio;
 
 /// Messages, generated from `agent.proto`.
@@ -55,7 +56,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// vsock port of the ttrpc server in the guest.
 pub const RPC_PORT: u32 = 1024;
 
-/// vsock port in the guest where each connection is one stdio stream.
+/// vsock port in the guest where each connection is one stdio stream, or one connection to a port in the pod.
 pub const STDIO_PORT: u32 = 1025;
 
 /// Largest `oci_spec` or `oci_process` that the agent takes, in bytes.

@@ -19,9 +19,10 @@
 //! takes over from the old one, which the guest closes. A connection that ends without an end of file says nothing about the stream:
 //! that is why the end of file is a chunk and not the end of the connection, which a killed monitor would look like.
 //!
-//! An offset that the guest no longer or not yet knows is refused. A process that closes its standard input, or ends, makes the
-//! guest close the connection of stdin and refuse a new one; an end of file on a terminal is its VEOF character (^D). A stream
-//! can be opened until its container is removed, also when it has ended.
+//! An offset that the guest no longer or not yet knows is refused; a host that has kept none opens output at [`HELD`]. A process that
+//! closes its standard input, or ends, makes the guest close the connection of stdin and refuse a new one, as it does after the end of
+//! file; an end of file on a terminal is its VEOF character (^D). A stream can be opened until its container is removed, also when it
+//! has ended.
 
 use thiserror::Error;
 
@@ -30,6 +31,9 @@ pub const MAGIC: [u8; 4] = *b"CFIO";
 
 /// Version of this format, in the `Open` frame.
 pub const VERSION: u8 = 1;
+
+/// Offset in an `Open` frame for output: from the first byte that the guest holds, which its `Opened` frame tells.
+pub const HELD: u64 = u64::MAX;
 
 /// Output that the guest holds for a stream until the host acknowledges it, in bytes.
 pub const WINDOW_BYTES: usize = 256 * 1024;
@@ -137,6 +141,9 @@ pub enum FrameError {
         /// What this side allows.
         limit: usize,
     },
+    /// A port that does not exist.
+    #[error("port 0 can't be connected to")]
+    NoPort,
     /// Ids that are not two UTF-8 strings with one NUL between them.
     #[error("stdio frame has ids that are not two strings")]
     BadIds,

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use agent::{PROTOCOL_VERSION, agent as wire, agent_ttrpc::AgentClient};
+use agent::{PROTOCOL_VERSION, agent as wire, agent_ttrpc::AgentClient, stdio::HELD};
 use model::PodNetwork;
 use tokio::time::{Instant, sleep, timeout};
 use ttrpc::{
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Agent {
     pub(crate) client: AgentClient,
-    connector: Connector,
+    pub(crate) connector: Connector,
     hello: Hello,
 }
 
@@ -297,6 +297,24 @@ impl Agent {
             .map(|_done| ())
     }
 
+    /// Kills the container's execs that run, each with what came from it.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn end_execs(
+        &self,
+        container_id: &str,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let container_id = container_id.to_owned();
+        let request = wire::EndExecsRequest {
+            container_id,
+            ..Default::default()
+        };
+        let call = self.client.end_execs(context_of(deadline), &request);
+        within("EndExecs", deadline, call).await.map(|_done| ())
+    }
+
     /// Columns, then rows.
     ///
     /// # Errors
@@ -436,6 +454,18 @@ impl Agent {
         offset: u64,
     ) -> Result<OutputStream, AgentError> {
         OutputStream::open(&self.connector, process, output, offset).await
+    }
+
+    /// A process's output from the first byte on that the agent holds: for a caller that kept no offset.
+    ///
+    /// # Errors
+    /// [`AgentError::NotFound`] when the agent refuses, with its reason.
+    pub async fn open_held_output(
+        &self,
+        process: &ProcessRef,
+        output: Output,
+    ) -> Result<OutputStream, AgentError> {
+        OutputStream::open(&self.connector, process, output, HELD).await
     }
 
     /// A process's standard input; `offset` is the first byte that the caller would send. [`StdinSink::offset`] says which one the

@@ -13,6 +13,10 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// For the few bytes by which a connection or a stream is opened.
 pub(crate) const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Chunks of standard input that have been sent and not been taken. Their acknowledgements, 8 bytes each, always find room on the way, so
+/// an agent that has to say something is never held up by a caller that does not listen.
+pub(crate) const MOST_CHUNKS_UNDER_WAY: usize = 16;
+
 /// Longest answer of the monitor to CONNECT: "OK ", a port number and a newline.
 pub(crate) const MAX_CONNECT_ANSWER_BYTES: usize = 32;
 

@@ -1,5 +1,5 @@
 //! Typed calls and streams to one agent: what agent.proto and the stdio frames say, as Rust. Above: `pod`. Its main types are
-//! [`Agent`] for calls and events, [`OutputStream`] and [`StdinSink`] for what a process prints and reads.
+//! [`Agent`] for calls, events and connections to the pod's ports, [`OutputStream`] and [`StdinSink`] for what a process prints and reads.
 //!
 //! Everything that comes from an agent comes from a guest and is checked here: messages by ttrpc's limit of 4 MiB, texts by
 //! `text`, stream frames by the `agent` crate, and every queue and wait is bounded.
@@ -7,6 +7,7 @@
 mod call;
 mod connect;
 mod deadlines;
+mod dial;
 mod error;
 mod events;
 mod first_process;

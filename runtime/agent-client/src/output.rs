@@ -1,7 +1,7 @@
 //! One stream of a process's output. The agent keeps what has not been acknowledged, so a caller that lost the stream, or itself, opens
 //! it again at its last acknowledged offset and misses nothing.
 
-use agent::stdio::{MAX_CHUNK_BYTES, Open, Stream};
+use agent::stdio::{HELD, MAX_CHUNK_BYTES, Open, Stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -11,7 +11,8 @@ use tokio::{
 };
 
 use crate::{
-    Output, call::lost, connect::Connector, error::AgentError, request::ProcessRef, stdin::open,
+    Output, call::lost, connect::Connector, error::AgentError, request::ProcessRef,
+    stdin::open_stream,
 };
 
 /// The output, from an offset on.
@@ -46,14 +47,14 @@ impl OutputStream {
             exec_id: process.exec_id.clone(),
             offset,
         };
-        let (stream, theirs) = open(connector, request).await?;
-        if theirs != offset {
+        let (stream, theirs) = open_stream(connector, &request).await?;
+        if theirs != offset && offset != HELD {
             return Err(AgentError::broken(
                 CALL,
                 "the agent opened it at another offset",
             ));
         }
-        Ok(Self::new(stream, offset))
+        Ok(Self::new(stream, theirs))
     }
 
     fn new(stream: UnixStream, offset: u64) -> Self {

@@ -34,7 +34,10 @@ pub(super) struct Live {
 
 #[derive(Debug)]
 enum Entry {
-    Starting,
+    /// An exec, which ends at once when it has been given up meanwhile.
+    Starting {
+        given_up: bool,
+    },
     Process(Process),
 }
 
@@ -84,7 +87,8 @@ impl Live {
             })?;
             self.processes.remove(&oldest);
         }
-        self.processes.insert(exec.clone(), Entry::Starting);
+        let starting = Entry::Starting { given_up: false };
+        self.processes.insert(exec.clone(), starting);
         Ok(self.launch.clone())
     }
 
@@ -93,9 +97,13 @@ impl Live {
         exec: &ExecId,
         result: Result<Process, Fault>,
     ) -> Result<i32, Fault> {
-        self.processes.remove(exec);
+        let before = self.processes.remove(exec);
         let process = result?;
         let pid = process.pid;
+        if let Some(Entry::Starting { given_up: true }) = before {
+            // What can't be killed here is killed with its container.
+            drop(self.kill_exec(exec));
+        }
         self.processes.insert(exec.clone(), Entry::Process(process));
         Ok(pid)
     }
@@ -149,6 +157,27 @@ impl Live {
         Ok(())
     }
 
+    /// Kills every exec that has not ended, with what came from it.
+    pub(super) fn end_execs(&mut self) -> Result<(), Fault> {
+        let mut running = Vec::new();
+        for (exec, entry) in &mut self.processes {
+            match entry {
+                Entry::Starting { given_up } => *given_up = true,
+                Entry::Process(process) if process.exit.is_some() => {}
+                Entry::Process(_) if exec.is_first_process() => {}
+                Entry::Process(_) => running.push(exec.clone()),
+            }
+        }
+        // All of them, whatever the first answers.
+        let killed: Vec<_> = running.iter().map(|exec| self.kill_exec(exec)).collect();
+        killed.into_iter().collect()
+    }
+
+    fn kill_exec(&self, exec: &ExecId) -> Result<(), Fault> {
+        let cgroup = self.holdings.cgroup.of_exec(exec.as_str());
+        Ok(cgroup.kill_without_wait()?)
+    }
+
     pub(super) fn resize(&mut self, exec: &ExecId, size: WindowSize) -> Result<(), Fault> {
         let process = self.process(exec)?;
         let Some(terminal) = &process.terminal else {
@@ -188,7 +217,9 @@ impl Live {
     fn process(&mut self, exec: &ExecId) -> Result<&mut Process, Fault> {
         match self.processes.get_mut(exec) {
             Some(Entry::Process(process)) => Ok(process),
-            Some(Entry::Starting) => Err(Fault::precondition("the process is being started")),
+            Some(Entry::Starting { .. }) => {
+                Err(Fault::precondition("the process is being started"))
+            }
             None => Err(Fault::not_found(format!(
                 "no process {exec} in container {}",
                 self.launch.container_id

@@ -80,6 +80,11 @@ pub(super) enum Command {
         signal: i32,
         reply: Reply<()>,
     },
+    /// Kill those of a container that run.
+    EndExecs {
+        id: ContainerId,
+        reply: Reply<()>,
+    },
     Resize {
         id: ContainerId,
         exec: ExecId,
@@ -194,6 +199,10 @@ impl Owner {
             reply,
         })
         .await
+    }
+
+    pub(crate) async fn end_execs(&self, id: ContainerId) -> Result<(), Fault> {
+        self.ask(|reply| Command::EndExecs { id, reply }).await
     }
 
     pub(crate) async fn resize(

@@ -21,8 +21,8 @@ struct Input {
     /// None after the end of the input, from either side.
     sink: Option<ProcessEnd>,
     terminal: bool,
-    /// The process's side closed it.
-    refused_by_process: bool,
+    /// Why nothing is taken any more.
+    over: Option<&'static str>,
     /// Every byte before this offset has been given to the process.
     taken: u64,
     host: Option<Writer>,
@@ -54,7 +54,7 @@ pub(crate) fn start(sink: ProcessEnd, terminal: bool) -> StreamHandle {
     let input = Input {
         sink: Some(sink),
         terminal,
-        refused_by_process: false,
+        over: None,
         taken: 0,
         host: None,
     };
@@ -97,8 +97,8 @@ impl Input {
 
     /// A newer connection takes over; what the old one had sent of an unfinished chunk is dropped, and sent again.
     async fn connect(&mut self, connection: Connection) {
-        let reason = if self.refused_by_process {
-            Some("the process has closed its standard input".to_owned())
+        let reason = if let Some(over) = self.over {
+            Some(over.to_owned())
         } else if connection.offset > self.taken {
             let (offset, taken) = (connection.offset, self.taken);
             Some(format!(
@@ -142,6 +142,7 @@ impl Input {
     /// The host has said that nothing follows.
     async fn end(&mut self) {
         let Some(sink) = self.sink.take() else { return };
+        self.over = Some("the process's standard input has been ended");
         if self.terminal {
             // Where the terminal's queue stays full, nobody reads, and nobody misses the end.
             if let Ok(Ok(_guard)) = timeout(ANSWER_DEADLINE, sink.writable()).await {
@@ -167,7 +168,7 @@ impl Input {
             // EPIPE, or EIO of a terminal: nobody will ever read it.
             Err(_closed) => {
                 self.sink = None;
-                self.refused_by_process = true;
+                self.over = Some("the process has closed its standard input");
                 self.host = None;
                 return;
             }

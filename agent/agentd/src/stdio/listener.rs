@@ -1,22 +1,26 @@
-//! Accepts the host's stdio connections, reads their `Open` frames, and gives each to the task of its stream.
+//! Accepts the host's connections for streams, reads their first frames, and gives each to the task of its stream, or to the port that it
+//! is for.
 
 use std::{io, os::unix::net::UnixListener as StdUnixListener, sync::Arc};
 
-use agent::stdio::{FrameError, OPEN_HEADER_BYTES, Open, Opened};
+use agent::{
+    dial::Dial,
+    stdio::{FrameError, OPEN_HEADER_BYTES, Open, Opened},
+};
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-use super::{Connection, HostStream};
+use super::{Connection, HostStream, dial};
 use crate::{
     arguments::Address,
     containers::Owner,
-    deadlines::{ACCEPT_PAUSE, ANSWER_DEADLINE, OPEN_DEADLINE, UNOPENED_CONNECTIONS},
+    deadlines::{ACCEPT_PAUSE, ANSWER_DEADLINE, MAX_DIALS, OPEN_DEADLINE, UNOPENED_CONNECTIONS},
 };
 
 /// A bound socket for stdio streams.
@@ -25,15 +29,19 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
+/// What a connection is for.
+enum Request {
+    Stream(Open),
+    Port(Dial),
+}
+
 /// Why a connection never became a stream's.
 #[derive(Debug, Error)]
 enum OpenError {
-    #[error("the Open frame did not arrive")]
+    #[error("the first frame did not arrive")]
     Read(#[source] io::Error),
     #[error(transparent)]
     Frame(#[from] FrameError),
-    #[error("{0}")]
-    NoStream(String),
 }
 
 impl Listener {
@@ -54,25 +62,17 @@ impl Listener {
     /// Accepts for as long as the agent lives.
     pub(crate) async fn serve(self, owner: Owner) {
         let places = Arc::new(Semaphore::new(UNOPENED_CONNECTIONS));
+        let dials = Arc::new(Semaphore::new(MAX_DIALS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
-            let Ok(mut host) = self.accept().await else {
+            let Ok(host) = self.accept().await else {
                 // For want of descriptors, most likely. Nothing says when there are some again, so it is tried again, and not at once.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let owner = owner.clone();
-            tokio::spawn(async move {
-                let opened = open(&mut host, &owner).await;
-                drop(place);
-                match opened {
-                    // A full queue means that newer connections are waiting: this one is taken over already.
-                    Ok((handle, offset)) => drop(handle.try_send(Connection { host, offset })),
-                    Err(error) => refuse(host, error.to_string()).await,
-                }
-            });
+            tokio::spawn(attend(host, owner.clone(), place, Arc::clone(&dials)));
         }
     }
 
@@ -84,33 +84,50 @@ impl Listener {
     }
 }
 
-async fn open(
-    host: &mut Box<dyn HostStream>,
-    owner: &Owner,
-) -> Result<(super::StreamHandle, u64), OpenError> {
-    let open = timeout(OPEN_DEADLINE, read_open(host))
-        .await
-        .map_err(|elapsed| OpenError::Read(elapsed.into()))??;
-    let offset = open.offset;
-    let handle = owner
-        .stream(open)
-        .await
-        .map_err(|fault| OpenError::NoStream(fault.message))?;
-    Ok((handle, offset))
+/// Hands the connection to what it asks for. It has its place until then.
+async fn attend(
+    mut host: Box<dyn HostStream>,
+    owner: Owner,
+    place: OwnedSemaphorePermit,
+    dials: Arc<Semaphore>,
+) {
+    let request = timeout(OPEN_DEADLINE, read_request(&mut host)).await;
+    let request = request.unwrap_or_else(|elapsed| Err(OpenError::Read(elapsed.into())));
+    match request {
+        Ok(Request::Stream(open)) => {
+            let offset = open.offset;
+            let stream = owner.stream(open).await;
+            drop(place);
+            match stream {
+                // A full queue means that newer connections are waiting: this one is taken over already.
+                Ok(handle) => drop(handle.try_send(Connection { host, offset })),
+                Err(fault) => refuse(host, fault.message).await,
+            }
+        }
+        Ok(Request::Port(dial)) => {
+            drop(place);
+            dial::carry(host, dial, dials).await;
+        }
+        Err(error) => refuse(host, error.to_string()).await,
+    }
 }
 
-async fn read_open(host: &mut Box<dyn HostStream>) -> Result<Open, OpenError> {
+async fn read_request(host: &mut Box<dyn HostStream>) -> Result<Request, OpenError> {
     let mut header = [0; OPEN_HEADER_BYTES];
     host.read_exact(&mut header)
         .await
         .map_err(OpenError::Read)?;
+    if Dial::is_meant(&header) {
+        return Ok(Request::Port(Dial::decode(&header)?));
+    }
     let header = Open::decode_header(&header)?;
     let mut ids = vec![0; header.ids_bytes];
     host.read_exact(&mut ids).await.map_err(OpenError::Read)?;
-    Ok(Open::decode_ids(header, &ids)?)
+    Ok(Request::Stream(Open::decode_ids(header, &ids)?))
 }
 
-async fn refuse(mut host: Box<dyn HostStream>, reason: String) {
+/// Tells the host why it gets nothing.
+pub(super) async fn refuse(mut host: Box<dyn HostStream>, reason: String) {
     let frame = Opened::Refused { reason }.encode();
     // A host that does not wait for the reason does not get it.
     drop(timeout(ANSWER_DEADLINE, host.write_all(&frame)).await);

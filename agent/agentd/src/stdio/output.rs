@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, Read};
 
-use agent::stdio::{MAX_CHUNK_BYTES, Opened};
+use agent::stdio::{HELD, MAX_CHUNK_BYTES, Opened};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
     sync::mpsc,
@@ -120,7 +120,10 @@ impl Output {
 
     /// A newer connection takes over; the old one is closed by being dropped.
     async fn connect(&mut self, connection: Connection) {
-        let offset = connection.offset;
+        let offset = match connection.offset {
+            HELD => self.window.start(),
+            offset => offset,
+        };
         let opened = if self.window.acknowledge(offset) {
             self.host = None;
             Opened::Ready { offset }

@@ -374,6 +374,50 @@ async fn whole_tree_of_an_exec_is_killed_and_nothing_else() {
     host.stop().await;
 }
 
+/// What a daemon does with the commands of the one before it.
+#[tokio::test]
+async fn execs_that_run_are_ended_and_what_others_left_is_not() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    host.create("c", shell("sleep 1000")).await.unwrap();
+    let exec = |exec_id: &str| ProcessRef {
+        container_id: "c".into(),
+        exec_id: exec_id.into(),
+    };
+    let start = async |name: &str, script: &str| {
+        let process = process(&["sh", "-c", script]);
+        host.exec("c", name, process, Stdio::default())
+            .await
+            .unwrap();
+    };
+    start("left", "sleep 4801 & echo out").await;
+    assert_eq!(host.end_of(&exec("left")).await.0, ProcessEnd::Exited(0));
+    start("one", "sleep 4802 & sleep 4803").await;
+    start("two", "(setsid sleep 4804 &); sleep 4805").await;
+    host.agent.end_execs("c", DEADLINE).await.unwrap();
+    for name in ["one", "two"] {
+        assert_eq!(host.end_of(&exec(name)).await.0, ProcessEnd::Signaled(9));
+        assert_eq!(host.finish("c", name).await.stdout, "");
+    }
+    start("list", "ps | grep '[s]leep [14]'").await;
+    let list = host.finish("c", "list").await.stdout;
+    let has = |seconds: &str| list.contains(&format!("sleep {seconds}"));
+    assert!(has("1000") && has("4801"), "{list}");
+    assert!(
+        !["4802", "4803", "4804", "4805"].into_iter().any(has),
+        "{list}"
+    );
+    host.agent.end_execs("c", DEADLINE).await.unwrap();
+    let nobody = host.agent.end_execs("nobody", DEADLINE).await;
+    assert!(
+        matches!(nobody, Err(AgentError::NotFound { .. })),
+        "{nobody:?}"
+    );
+    host.agent.remove_container("c", DEADLINE).await.unwrap();
+    host.stop().await;
+}
+
 #[tokio::test]
 async fn ids_are_taken_until_removed_and_checked() {
     let Some(host) = Host::start().await else {

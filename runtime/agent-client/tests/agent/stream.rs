@@ -313,3 +313,82 @@ async fn stream_that_is_not_there_is_refused() {
     host.agent.remove_container("c", DEADLINE).await.unwrap();
     host.stop().await;
 }
+
+#[tokio::test]
+async fn input_that_was_ended_is_not_opened_again() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let mut wanted = shell("cat; echo over; sleep 1000");
+    wanted.stdio.stdin = true;
+    host.create("c", wanted).await.unwrap();
+    let mut stdin = host.agent.open_stdin(&first(), 0).await.unwrap();
+    stdin.close().await.unwrap();
+    let mut stdout = host
+        .agent
+        .open_output(&first(), Output::Stdout, 0)
+        .await
+        .unwrap();
+    let mut word = [0; 5];
+    assert_eq!(stdout.read(&mut word).await.unwrap(), 5);
+    let refused = host.agent.open_stdin(&first(), 0).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the process's standard input has been ended"
+    );
+    host.agent.remove_container("c", DEADLINE).await.unwrap();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn input_that_runs_ahead_arrives_whole() {
+    const BYTES: usize = 8 << 20;
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let mut wanted = shell("sha256sum; echo done");
+    wanted.stdio.stdin = true;
+    host.create("c", wanted).await.unwrap();
+    let mut stdin = host.agent.open_stdin(&first(), 0).await.unwrap();
+    let piece = vec![b'x'; 50_000];
+    let mut left = BYTES;
+    while left > 0 {
+        let some = piece.get(..left.min(piece.len())).unwrap();
+        left -= stdin.write_ahead(some).await.unwrap();
+    }
+    stdin.close().await.unwrap();
+    assert_eq!(stdin.offset(), BYTES as u64);
+    let said = host.finish("c", "").await.stdout;
+    // sha256sum of 8 MiB of the letter x.
+    let sum = "0c77bc0a0795a93612d45256897456d0fcb24f151c44c150d07ecd03f4ef5168";
+    assert!(said.starts_with(sum) && said.ends_with("done\n"), "{said}");
+    host.agent.remove_container("c", DEADLINE).await.unwrap();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn output_without_a_known_offset_begins_with_what_is_held() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let mut wanted = shell("echo first; read wait; echo second; sleep 1000");
+    wanted.stdio.stdin = true;
+    host.create("c", wanted).await.unwrap();
+    let process = first();
+    let open = || host.agent.open_held_output(&process, Output::Stdout);
+    let mut stdout = open().await.unwrap();
+    assert_eq!(stdout.offset(), 0);
+    let mut text = [0; 16];
+    assert_eq!(stdout.read(&mut text).await.unwrap(), 6);
+    stdout.acknowledge(6).await.unwrap();
+    let mut stdin = host.agent.open_stdin(&first(), 0).await.unwrap();
+    stdin.write(b"go\n").await.unwrap();
+    assert_eq!(stdout.read(&mut text).await.unwrap(), 7);
+    // The second line has not been acknowledged.
+    let mut stdout = open().await.unwrap();
+    assert_eq!(stdout.offset(), 6);
+    assert_eq!(stdout.read(&mut text).await.unwrap(), 7);
+    assert_eq!(&text[..7], b"second\n");
+    host.agent.remove_container("c", DEADLINE).await.unwrap();
+    host.stop().await;
+}

@@ -1,0 +1,176 @@
+//! Connections to ports of the pod's loopback, which is this machine's for an agent that runs on it.
+
+use std::net::Ipv6Addr;
+
+use agent_client::AgentError;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::host::{DEADLINE, Host};
+
+/// Writes all, then reads to the end.
+async fn exchange(mut stream: UnixStream, text: &[u8]) -> Vec<u8> {
+    stream.write_all(text).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(DEADLINE, stream.read_to_end(&mut answer));
+    read.await.expect("an end").unwrap();
+    answer
+}
+
+/// Answers only when it has heard all: an end of one direction must not be one of the other.
+async fn answer(mut client: TcpStream) {
+    let mut heard = Vec::new();
+    client.read_to_end(&mut heard).await.unwrap();
+    heard.reverse();
+    client.write_all(&heard).await.unwrap();
+}
+
+#[tokio::test]
+async fn port_is_reached_on_either_loopback_and_each_direction_ends_by_itself() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let mut listeners = vec![TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await {
+        Ok(listener) => listeners.push(listener),
+        Err(error) => println!("SKIPPED: the half with ::1, which this machine has not: {error}"),
+    }
+    for listener in listeners {
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            answer(listener.accept().await.unwrap().0).await;
+        });
+        let stream = host.agent.dial(port).await.unwrap();
+        assert_eq!(exchange(stream, b"abc").await, b"cba");
+        server.await.unwrap();
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn server_that_ends_first_still_hears_the_client() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        heard
+    });
+    let mut stream = host.agent.dial(port).await.unwrap();
+    let mut greeting = String::new();
+    stream.read_to_string(&mut greeting).await.unwrap();
+    assert_eq!(greeting, "hello");
+    stream.write_all(b"late").await.unwrap();
+    drop(stream);
+    assert_eq!(server.await.unwrap(), "late");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn twenty_connections_carry_a_mebibyte_each() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let mut clients = JoinSet::new();
+        for _ in 0..20 {
+            clients.spawn(answer(listener.accept().await.unwrap().0));
+        }
+        clients.join_all().await;
+    });
+    let mut streams = JoinSet::new();
+    for number in 0..20_u8 {
+        let agent = host.agent.clone();
+        streams.spawn(async move {
+            let sent: Vec<u8> = (0..1_u32 << 20)
+                .map(|index| number.wrapping_mul(31) ^ index.to_le_bytes()[index as usize % 3])
+                .collect();
+            let mut back = exchange(agent.dial(port).await.unwrap(), &sent).await;
+            back.reverse();
+            assert!(back == sent, "connection {number}");
+        });
+    }
+    streams.join_all().await;
+    server.await.unwrap();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn port_where_nobody_listens_is_refused_in_the_kernels_words() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    // Free again as soon as this is dropped.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let refused = host.agent.dial(port).await.unwrap_err();
+    assert!(
+        matches!(refused, AgentError::Precondition { .. }),
+        "{refused:?}"
+    );
+    let text = refused.to_string();
+    let v4 = format!("connect to 127.0.0.1:{port}: Connection refused");
+    assert!(text.starts_with(&v4), "{text}");
+    assert!(
+        text.contains(&format!("connect to [::1]:{port}: ")),
+        "{text}"
+    );
+    let none = host.agent.dial(0).await.unwrap_err();
+    assert!(matches!(none, AgentError::Invalid { .. }), "{none:?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_refused_until_one_ends() {
+    /// As the agent has it.
+    const MOST: usize = 256;
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let mut clients = Vec::new();
+        loop {
+            clients.push(listener.accept().await.unwrap().0);
+        }
+    });
+    let mut streams = Vec::new();
+    for _ in 0..MOST {
+        streams.push(host.agent.dial(port).await.unwrap());
+    }
+    let refused = host.agent.dial(port).await.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "256 connections to ports of the pod are open already"
+    );
+    server.abort();
+    // With the server's end and the client's, a connection is over.
+    let mut over = streams.pop().unwrap();
+    over.shutdown().await.unwrap();
+    let mut nothing = Vec::new();
+    over.read_to_end(&mut nothing).await.unwrap();
+    let again = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = again.local_addr().unwrap().port();
+    let reached = timeout(DEADLINE, async {
+        while host.agent.dial(port).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    reached.await.expect("a place is free again");
+    host.stop().await;
+}
