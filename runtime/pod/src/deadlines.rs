@@ -9,6 +9,7 @@ const CALL: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(5);
 const LOG: Duration = Duration::from_secs(10);
+const ATTACH: Duration = Duration::from_secs(10);
 
 /// Between two attempts to write to a log that could not be written to.
 pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(500);
@@ -31,6 +32,8 @@ pub struct Deadlines {
     pub stop: Duration,
     /// For a log that can't be written to; then the container's output is dropped.
     pub log: Duration,
+    /// For a client that is attached to a container to read, all in all until it has read everything; then it gets nothing more.
+    pub attach: Duration,
     /// For the monitor's own answers.
     pub monitor: vm_client::Deadlines,
 }
@@ -46,6 +49,7 @@ impl Deadlines {
             drain: DRAIN.saturating_mul(scale),
             stop: STOP.saturating_mul(scale),
             log: LOG.saturating_mul(scale),
+            attach: ATTACH.saturating_mul(scale),
             monitor: vm_client::Deadlines::scaled(scale),
         }
     }

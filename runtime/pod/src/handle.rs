@@ -369,10 +369,34 @@ impl Pod {
     /// # Errors
     /// When it has no terminal, or the agent is lost.
     pub async fn resize(&self, container: &ContainerId, size: WindowSize) -> Result<(), PodError> {
-        let process = first_process(container);
+        self.resize_terminal(&first_process(container), size).await
+    }
+
+    /// Sets the size of the terminal of a process that [`Pod::exec`] made.
+    ///
+    /// # Errors
+    /// As [`Pod::resize`].
+    pub async fn resize_exec(
+        &self,
+        container: &ContainerId,
+        exec_id: &str,
+        size: WindowSize,
+    ) -> Result<(), PodError> {
+        let exec = ProcessRef {
+            container_id: container.to_string(),
+            exec_id: exec_id.to_owned(),
+        };
+        self.resize_terminal(&exec, size).await
+    }
+
+    async fn resize_terminal(
+        &self,
+        process: &ProcessRef,
+        size: WindowSize,
+    ) -> Result<(), PodError> {
         let size = (u32::from(size.columns), u32::from(size.rows));
         let agent = self.agent()?;
-        let call = agent.resize_terminal(&process, size, self.deadlines.call);
+        let call = agent.resize_terminal(process, size, self.deadlines.call);
         agent_call("set the size of the container's terminal", call).await
     }
 
@@ -415,14 +439,14 @@ impl Pod {
         }
     }
 
-    fn agent(&self) -> Result<Agent, PodError> {
+    pub(crate) fn agent(&self) -> Result<Agent, PodError> {
         let agent = self.agent.borrow().clone();
         agent.ok_or_else(|| PodError::NotRunning {
             pod: self.id.to_string(),
         })
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, PodError>>) -> Command,
     ) -> Result<T, PodError> {

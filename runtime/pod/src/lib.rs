@@ -12,6 +12,7 @@
 
 mod book;
 mod cgroup;
+mod connect;
 mod container;
 mod deadlines;
 mod error;
@@ -20,6 +21,7 @@ mod launch;
 mod oci;
 mod output;
 mod owner;
+mod pieces;
 mod plan;
 mod record;
 mod recover;
@@ -36,12 +38,14 @@ pub use agent_client::{
     Pressure, PressureShare, Traffic, Usage,
 };
 pub use cgroup::{CgroupDriver, CgroupError, CgroupParent, CgroupParentError, CgroupPlan};
+pub use connect::{AttachEnd, AttachPlan, Attached};
 pub use container::{Container, ContainerPhase, Exit, ExitCause, Note};
 pub use deadlines::Deadlines;
 pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
 pub use launch::Booted;
 pub use oci::{ProfileError, SpecificationError, check_container};
+pub use pieces::{PieceReader, pieces};
 pub use plan::{
     ContainerPlan, ExecPlan, Hold, Identity, Lifetime, MountPlan, Nic, NicQueue, OutputTo, PodPlan,
     Root, RootSegment, VolumeSource,

@@ -149,12 +149,16 @@ pub(crate) fn exec_process(
     container: &ContainerSpec,
     plan: &ExecPlan,
 ) -> Result<Process, SpecificationError> {
-    let spec = ContainerSpec {
+    let mut spec = ContainerSpec {
         args: plan.args.clone(),
         stdin: plan.stdin,
         terminal: plan.terminal,
         ..container.clone()
     };
+    // The terminal is the client's, not the one that the container's own variable may speak of: as containerd does it.
+    if plan.terminal.is_some() {
+        spec.env.push("TERM=xterm".to_owned());
+    }
     process(&spec, "")
 }
 

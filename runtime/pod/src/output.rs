@@ -1,8 +1,9 @@
-//! Copies a container's output to its log, as long as both live. Main types: [`Follower`], the handle, and [`Following`], what it needs. One
-//! task for each container; the guest keeps what is not in the log yet, so a task that is killed loses nothing. Above: `owner`; below:
-//! `container-log` and the streams of `agent-client`.
+//! Copies a container's output to its log, if it has one, and to those who are attached to it, as long as all live. Main types:
+//! [`Follower`], the handle, and [`Following`], what it needs. One task for each container; the guest keeps what is not in the log yet, so a
+//! task that is killed loses nothing. Above: `owner`; below: `container-log` and the streams of `agent-client`.
 
 mod copy;
+mod tee;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -17,6 +18,7 @@ use tracing::Instrument;
 
 use crate::{Deadlines, error::PodError, handle::Streams};
 use copy::{Copier, Side};
+pub(crate) use tee::Listener;
 
 /// Requests that wait for a follower.
 const REQUESTS: usize = 4;
@@ -28,7 +30,14 @@ pub(crate) struct Following {
     pub(crate) process: ProcessRef,
     /// Then there is no standard error of its own.
     pub(crate) terminal: bool,
-    pub(crate) log: PathBuf,
+    /// None: nobody keeps the output, but somebody may attach.
+    pub(crate) log: Option<LogPlace>,
+}
+
+/// Where a container's log is.
+#[derive(Debug, Clone)]
+pub(crate) struct LogPlace {
+    pub(crate) path: PathBuf,
     /// Where it is kept how far the log is.
     pub(crate) position: PathBuf,
 }
@@ -38,6 +47,11 @@ pub(crate) struct Following {
 pub(crate) enum Request {
     /// Go on in a new file: kubelet has renamed the old one.
     Reopen {
+        reply: oneshot::Sender<Result<(), PodError>>,
+    },
+    /// From now on somebody listens, too.
+    Attach {
+        listener: Listener,
         reply: oneshot::Sender<Result<(), PodError>>,
     },
     /// Write what is there and end.
@@ -52,16 +66,19 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Makes the log of a container that is about to run.
-    pub(crate) async fn make_log(following: &Following) -> Result<LogFile, PodError> {
-        let (log, position) = (following.log.clone(), following.position.clone());
-        blocking(following, move || LogFile::create(&log, &position)).await
+    /// Makes the log of a container that is about to run, if it is to have one.
+    pub(crate) async fn make_log(following: &Following) -> Result<Option<LogFile>, PodError> {
+        let Some(place) = following.log.clone() else {
+            return Ok(None);
+        };
+        let make = move |place: &LogPlace| LogFile::create(&place.path, &place.position);
+        blocking(place, make).await.map(Some)
     }
 
     /// Copies the streams from their beginning.
     pub(crate) fn begin(
         following: Following,
-        log: LogFile,
+        log: Option<LogFile>,
         streams: Streams,
         deadlines: Deadlines,
     ) -> Self {
@@ -77,17 +94,15 @@ impl Follower {
     /// Goes on where the daemon before this one was killed.
     pub(crate) fn resume(following: Following, deadlines: Deadlines) -> Self {
         Self::spawn(following, move |following| async move {
-            let (path, position) = (following.log.clone(), following.position.clone());
-            let (log, found) =
-                blocking(&following, move || LogFile::resume(&path, &position)).await?;
-            if found != container_log::Found::Exact {
-                tracing::warn!(?found, log = %following.log.display(), "the log was changed by others");
-            }
-            let stdout = Side::reopen(&following, &log, Stream::Stdout).await?;
+            let log = match following.log.clone() {
+                Some(place) => Some(resume_log(place).await?),
+                None => None,
+            };
+            let stdout = Side::reopen(&following, log.as_ref(), Stream::Stdout).await?;
             let stderr = if following.terminal {
                 None
             } else {
-                Some(Side::reopen(&following, &log, Stream::Stderr).await?)
+                Some(Side::reopen(&following, log.as_ref(), Stream::Stderr).await?)
             };
             Ok(Copier::new(following, log, stdout, stderr, deadlines))
         })
@@ -114,8 +129,14 @@ impl Follower {
 
     /// Asks it to go on in a new file. Its answer comes by the channel.
     pub(crate) fn reopen(&self, reply: oneshot::Sender<Result<(), PodError>>) {
-        // A follower that has ended, or doesn't keep up, drops the reply: that is an answer, too.
+        // A follower that has ended, or doesn't keep up, drops the request with its reply: that is an answer, too.
         drop(self.requests.try_send(Request::Reopen { reply }));
+    }
+
+    /// Asks it to let somebody listen. Its answer comes by the channel.
+    pub(crate) fn attach(&self, listener: Listener, reply: oneshot::Sender<Result<(), PodError>>) {
+        // Dropped likewise.
+        drop(self.requests.try_send(Request::Attach { listener, reply }));
     }
 
     /// Waits until all output is in the log; ends it when the time is over.
@@ -148,14 +169,23 @@ fn output_of(stream: Stream) -> Output {
     }
 }
 
+async fn resume_log(place: LogPlace) -> Result<LogFile, PodError> {
+    let resume = move |place: &LogPlace| LogFile::resume(&place.path, &place.position);
+    let (log, found) = blocking(place.clone(), resume).await?;
+    if found != container_log::Found::Exact {
+        tracing::warn!(?found, log = %place.path.display(), "the log was changed by others");
+    }
+    Ok(log)
+}
+
+/// Work on a log, on a thread for it.
 async fn blocking<T: Send + 'static>(
-    following: &Following,
-    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+    place: LogPlace,
+    work: impl FnOnce(&LogPlace) -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, PodError> {
-    match tokio::task::spawn_blocking(work).await {
+    let path = place.path.clone();
+    match tokio::task::spawn_blocking(move || work(&place)).await {
         Ok(result) => result.map_err(PodError::Log),
-        Err(_panicked) => Err(PodError::LogLost {
-            path: following.log.clone(),
-        }),
+        Err(_panicked) => Err(PodError::LogLost { path }),
     }
 }

@@ -261,6 +261,11 @@ impl Owner {
                 }
             }
             Command::ReopenLog { container, reply } => self.reopen_log(&container, reply),
+            Command::Attach {
+                container,
+                listener,
+                reply,
+            } => self.attach(&container, listener, reply),
             Command::Update {
                 container,
                 change,

@@ -135,6 +135,8 @@ impl fmt::Debug for VolumeSource {
 pub enum OutputTo {
     /// To whoever starts it, as streams.
     Caller,
+    /// To nobody, unless somebody attaches.
+    Nowhere,
     /// To this log file.
     Log(PathBuf),
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_client::{Agent, Connector};
+use agent_client::{Agent, AgentError, Connector};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use vm_client::Monitor;
@@ -15,6 +15,7 @@ use crate::{
     Deadlines,
     book::{Book, Read},
     cgroup::Cgroup,
+    container::{Container, ContainerPhase},
     handle::Pod,
     owner::{self, Beginning},
     record::{self, RecordError, RunFolder, io_error},
@@ -107,7 +108,10 @@ async fn take_over(
     } = read;
     let live = if record.phase == PodPhase::Running {
         match attach(&record.id, pods_dir, deadlines).await {
-            Ok(live) => Some(live),
+            Ok((held, agent)) => {
+                end_execs(&agent, &containers, deadlines).await;
+                Some((held, agent))
+            }
             Err(cause) => {
                 tracing::warn!(pod = %record.id, cause, "a pod did not outlive the daemon");
                 record.phase = PodPhase::Stopped { cause: Some(cause) };
@@ -135,6 +139,24 @@ async fn take_over(
         share_server,
         deadlines,
     })
+}
+
+/// Kills the commands that the daemon before this one has left in containers: whoever asked for them went with it. Before anything else
+/// can be executed there.
+async fn end_execs(agent: &Agent, containers: &[Container], deadlines: Deadlines) {
+    let running = containers
+        .iter()
+        .filter(|container| matches!(container.phase, ContainerPhase::Running { .. }));
+    for container in running {
+        match agent.end_execs(container.id.as_str(), deadlines.call).await {
+            // One that has ended meanwhile has none.
+            Ok(()) | Err(AgentError::NotFound { .. }) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(container = %container.id, error, "commands of the daemon before this one may run on");
+            }
+        }
+    }
 }
 
 /// The pod's VM and agent, or why they can't be had; then nothing of them is left.

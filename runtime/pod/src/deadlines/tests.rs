@@ -13,10 +13,11 @@ fn scaled_stretches_every_wait() {
             drain,
             stop,
             log,
+            attach,
             monitor,
         } = deadlines;
         assert!(monitor.launch >= stop, "{monitor:?}");
-        [boot, start, call, drain, stop, log, monitor.launch]
+        [boot, start, call, drain, stop, log, attach, monitor.launch]
     };
     for (one, ten) in all(one).into_iter().zip(all(ten)) {
         assert_eq!(one * 10, ten);

@@ -179,3 +179,28 @@ fn exec_is_the_containers_own_process_with_another_command() {
         assert_eq!(exec[field], own[field], "{field}");
     }
 }
+
+#[test]
+fn exec_with_a_terminal_has_the_clients_kind_of_terminal() {
+    let mut container = container();
+    container.env = vec!["TERM=dumb".into(), "LANG=C".into()];
+    let check = |terminal: Option<Terminal>, expect: &str| {
+        let plan = ExecPlan {
+            args: vec!["ls".into()],
+            stdin: true,
+            terminal,
+        };
+        let exec = serde_json::to_value(exec_process(&container, &plan).unwrap()).unwrap();
+        let all = exec["env"].as_array().unwrap();
+        let terms: Vec<_> = all
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|entry| entry.starts_with("TERM="))
+            .collect();
+        assert_eq!(terms, [expect]);
+        assert_eq!(exec["terminal"], json!(terminal.is_some()));
+        assert!(all.contains(&json!("LANG=C")));
+    };
+    check(None, "TERM=dumb");
+    check(Some(Terminal { size: None }), "TERM=xterm");
+}

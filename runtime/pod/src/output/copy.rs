@@ -4,13 +4,17 @@
 use std::{fs, time::SystemTime};
 
 use agent_client::{AgentError, OutputStream};
+use bytes::Bytes;
 use container_log::{LogError, LogFile, Stream};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
 };
 
-use super::{Following, Request, blocking, output_of};
+use super::{
+    Following, LogPlace, Request, blocking, output_of,
+    tee::{Listener, Tee},
+};
 use crate::{Deadlines, deadlines::LOG_PAUSE, error::PodError};
 
 /// Bytes read at once: a line of the log holds as many.
@@ -48,17 +52,21 @@ impl Side {
         }
     }
 
-    /// Opens it where the log ends.
+    /// Opens it where the log ends; without a log, where the guest's memory begins.
     pub(super) async fn reopen(
         following: &Following,
-        log: &LogFile,
+        log: Option<&LogFile>,
         stream: Stream,
     ) -> Result<Self, PodError> {
-        let offset = log.acknowledged(stream).unwrap_or(0);
-        let opened = following
-            .agent
-            .open_output(&following.process, output_of(stream), offset);
-        Ok(Self::open(stream, opened.await.map_err(PodError::Stdio)?))
+        let (agent, process, output) = (&following.agent, &following.process, output_of(stream));
+        let opened = match log {
+            Some(log) => {
+                let offset = log.acknowledged(stream).unwrap_or(0);
+                agent.open_output(process, output, offset).await
+            }
+            None => agent.open_held_output(process, output).await,
+        };
+        Ok(Self::open(stream, opened.map_err(PodError::Stdio)?))
     }
 
     /// The next piece; 0 at the end. Waits for ever once the stream has ended.
@@ -84,8 +92,9 @@ impl Side {
 /// Copies both streams of one container.
 pub(super) struct Copier {
     following: Following,
-    /// Taken while a blocking thread has it.
+    /// None where there is none, and while a blocking thread has it.
     log: Option<LogFile>,
+    tee: Tee,
     sides: [Option<Side>; 2],
     deadlines: Deadlines,
     /// Output is being dropped, because the log could not be written for too long.
@@ -100,14 +109,15 @@ enum Wake {
 impl Copier {
     pub(super) fn new(
         following: Following,
-        log: LogFile,
+        log: Option<LogFile>,
         stdout: Side,
         stderr: Option<Side>,
         deadlines: Deadlines,
     ) -> Self {
         Self {
             following,
-            log: Some(log),
+            log,
+            tee: Tee::new(deadlines.attach),
             sides: [Some(stdout), stderr],
             deadlines,
             dropping: false,
@@ -120,9 +130,15 @@ impl Copier {
         while self.is_open() {
             match self.wait(&mut inbox, asked).await {
                 Wake::Request(Some(Request::Reopen { reply })) => {
-                    let result = self.with_log(LogFile::reopen).await;
+                    let result = match self.following.log.clone() {
+                        Some(place) => self.with_log(place, LogFile::reopen).await,
+                        None => Ok(()),
+                    };
                     // A caller that went away needs no answer.
                     drop(reply.send(result));
+                }
+                Wake::Request(Some(Request::Attach { listener, reply })) => {
+                    drop(reply.send(self.attach(listener)));
                 }
                 Wake::Request(Some(Request::End)) => break,
                 // Nobody holds the follower: it is about to be aborted.
@@ -133,6 +149,22 @@ impl Copier {
         for stream in Stream::ALL {
             self.finish(stream).await;
         }
+    }
+
+    fn attach(&mut self, listener: Listener) -> Result<(), PodError> {
+        if !self.tee.add(listener) {
+            return Err(PodError::ContainerState {
+                container: self.following.process.container_id.clone(),
+                attempt: "attach to",
+                because: "too many clients are attached to it already".to_owned(),
+            });
+        }
+        for (stream, side) in Stream::ALL.into_iter().zip(&self.sides) {
+            if side.as_ref().is_none_or(|side| side.from.is_none()) {
+                self.tee.end(stream);
+            }
+        }
+        Ok(())
     }
 
     fn is_open(&self) -> bool {
@@ -161,13 +193,15 @@ impl Copier {
                 let stream = side.stream;
                 side.from = None;
                 self.finish(stream).await;
+                self.tee.end(stream);
             }
             Ok(count) => {
-                let bytes = side.buffer.get(..count).unwrap_or_default().to_vec();
+                let bytes = Bytes::copy_from_slice(side.buffer.get(..count).unwrap_or_default());
                 let (stream, offset) = (side.stream, side.next);
                 side.reopens = 0;
                 side.next += u64::try_from(count).unwrap_or(0);
-                let safe = self.append(stream, offset, bytes).await;
+                let safe = self.append(stream, offset, &bytes).await;
+                self.tee.send(stream, &bytes).await;
                 if let Some(side) = self.sides.get_mut(index).and_then(Option::as_mut) {
                     side.acknowledge(safe).await;
                 }
@@ -197,12 +231,16 @@ impl Copier {
     }
 
     /// Writes a piece, and says up to where the guest may forget.
-    async fn append(&mut self, stream: Stream, offset: u64, bytes: Vec<u8>) -> u64 {
+    async fn append(&mut self, stream: Stream, offset: u64, bytes: &Bytes) -> u64 {
         let end = offset + u64::try_from(bytes.len()).unwrap_or(0);
+        let Some(place) = self.following.log.clone() else {
+            return end;
+        };
         let until = Instant::now() + self.deadlines.log;
         let mut attempts = 0_u32;
         loop {
-            match self.attempt(stream, offset, bytes.clone()).await {
+            let attempt = self.attempt(place.clone(), stream, (offset, bytes.clone()));
+            match attempt.await {
                 Ok(safe) => {
                     self.written();
                     return safe;
@@ -221,14 +259,13 @@ impl Copier {
 
     async fn attempt(
         &mut self,
+        place: LogPlace,
         stream: Stream,
-        offset: u64,
-        bytes: Vec<u8>,
+        (offset, bytes): (u64, Bytes),
     ) -> Result<u64, PodError> {
         let skipped = self.dropping;
-        let path = self.following.log.clone();
-        let position = self.following.position.clone();
-        self.with_log(move |log| {
+        let LogPlace { path, position } = place.clone();
+        self.with_log(place, move |log| {
             if skipped {
                 // Without a position a log goes on at any offset; one that is not there is as good.
                 drop(fs::remove_file(&position));
@@ -264,7 +301,10 @@ impl Copier {
     }
 
     async fn finish(&mut self, stream: Stream) {
-        let finished = self.with_log(move |log| log.finish(stream, SystemTime::now()));
+        let Some(place) = self.following.log.clone() else {
+            return;
+        };
+        let finished = self.with_log(place, move |log| log.finish(stream, SystemTime::now()));
         if let Err(error) = finished.await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -276,13 +316,14 @@ impl Copier {
     /// The log blocks, so it is used on a blocking thread.
     async fn with_log<T: Send + 'static>(
         &mut self,
+        place: LogPlace,
         work: impl FnOnce(&mut LogFile) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, PodError> {
         let lost = || PodError::LogLost {
-            path: self.following.log.clone(),
+            path: place.path.clone(),
         };
         let mut log = self.log.take().ok_or_else(lost)?;
-        let (log, result) = blocking(&self.following, move || {
+        let (log, result) = blocking(place, move |_place| {
             let result = work(&mut log);
             Ok((log, result))
         })

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     error::PodError,
     handle::Streams,
+    output::Listener,
     plan::{ContainerPlan, Hold},
 };
 
@@ -44,6 +45,12 @@ pub(crate) enum Command {
         container: ContainerId,
         reply: Reply<()>,
     },
+    /// Let somebody listen to its output; the reply comes when the next byte is theirs, too.
+    Attach {
+        container: ContainerId,
+        listener: Listener,
+        reply: Reply<()>,
+    },
     /// Change its limits while it runs; the reply comes when that is recorded.
     Update {
         container: ContainerId,
@@ -65,6 +72,7 @@ impl std::fmt::Debug for Command {
             Self::Watch { .. } => "Watch",
             Self::Lend { .. } => "Lend",
             Self::ReopenLog { .. } => "ReopenLog",
+            Self::Attach { .. } => "Attach",
             Self::Update { .. } => "Update",
             Self::Stop { .. } => "Stop",
             Self::Forget { .. } => "Forget",

@@ -30,7 +30,7 @@ pub(crate) struct StartedContainer {
     pub(crate) streams: Streams,
     pub(crate) user: Option<Identity>,
     /// Where its output goes, unless to whoever started it.
-    pub(crate) log: Option<(Following, LogFile)>,
+    pub(crate) followed: Option<(Following, Option<LogFile>)>,
 }
 
 impl Owner {
@@ -68,7 +68,7 @@ impl Owner {
             created_at_ns: wall_clock::now_ns(),
             phase: ContainerPhase::Created,
             log: match &output {
-                OutputTo::Caller => None,
+                OutputTo::Caller | OutputTo::Nowhere => None,
                 OutputTo::Log(path) => Some(path.clone()),
             },
             user: None,
@@ -265,7 +265,7 @@ impl Owner {
             container,
             disk,
             specification,
-            log: self.following(id),
+            following: self.following(id),
             carriers: Carriers {
                 watchers: self.watchers.clone(),
                 shares: self.shares.clone(),
@@ -322,6 +322,7 @@ impl Owner {
         };
         let settle = deeds::Settle {
             container: entry.over(),
+            with_caller: entry.output == OutputTo::Caller,
             monitor: self.monitor.clone(),
             agent: self.agent.borrow().clone(),
             follower: entry.follower.take(),
@@ -338,6 +339,7 @@ impl Owner {
             entry.forget_disks();
             was_over = matches!(entry.stage, Stage::Exited(_));
         }
+        self.give_up_execs(id);
         self.tell(id, Fact::Settled).await;
         // A new phase is saved with it; that of a record is no new one.
         if was_over {
@@ -345,6 +347,21 @@ impl Owner {
         }
         self.unfollow_volumes();
         self.silent_yet().await;
+    }
+
+    /// The guest forgets its commands with the container, those too whose ends it has not told.
+    fn give_up_execs(&mut self, id: &ContainerId) {
+        let left = self
+            .watched
+            .extract_if(|(container, exec), _| container == id.as_str() && !exec.is_empty());
+        for (_, exit) in left {
+            // A caller that went away needs no answer.
+            drop(exit.send(Err(PodError::ContainerState {
+                container: id.to_string(),
+                attempt: "execute a command in",
+                because: "it has ended".to_owned(),
+            })));
+        }
     }
 
     fn spawn_remove(&mut self, id: &ContainerId) {

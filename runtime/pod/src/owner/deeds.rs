@@ -145,7 +145,7 @@ pub(super) struct Start {
     pub(super) disk: PciAddress,
     pub(super) specification: Spec,
     /// Where its output goes, unless to whoever starts it.
-    pub(super) log: Option<Following>,
+    pub(super) following: Option<Following>,
     /// What brings in the folders that it mounts.
     pub(super) carriers: Carriers,
 }
@@ -171,7 +171,7 @@ async fn run_first_process(
     deadlines: Deadlines,
 ) -> Result<StartedContainer, PodError> {
     // First: a container without a place for its output had better not run.
-    let log = match start.log {
+    let followed = match start.following {
         Some(following) => {
             let log = Follower::make_log(&following).await?;
             Some((following, log))
@@ -207,7 +207,8 @@ async fn run_first_process(
     )
     .await?;
     let process = first_process(&start.container.id);
-    let stdin = spec.stdin && log.is_none();
+    // Input comes with those who attach.
+    let stdin = spec.stdin && followed.is_none();
     let opened = open_streams(agent, &process, stdin, spec.terminal.is_some()).await;
     if opened.is_err() {
         // It runs and nobody would hear it. The error is the one to report; the container's removal says what it is worth.
@@ -217,7 +218,7 @@ async fn run_first_process(
     opened.map(|streams| StartedContainer {
         streams,
         user: first.user,
-        log,
+        followed,
     })
 }
 
@@ -258,6 +259,8 @@ pub(crate) async fn open_streams(
 /// What the end of a container needs.
 pub(super) struct Settle {
     pub(super) container: Container,
+    /// Whoever started it has its streams.
+    pub(super) with_caller: bool,
     pub(super) monitor: Option<Arc<Monitor>>,
     pub(super) agent: Option<Agent>,
     pub(super) follower: Option<Follower>,
@@ -269,6 +272,7 @@ pub(super) struct Settle {
 pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
     let Settle {
         container,
+        with_caller,
         monitor,
         agent,
         follower,
@@ -283,8 +287,7 @@ pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
         volumes::write_back(agent, &container, deadlines.call).await;
     }
     // Streams that a caller reads end with the container in the guest, so it stays there until it is removed or the pod ends.
-    let frees =
-        container.log.is_some() && !disks_gone && is_recorded(book.as_ref(), &container).await;
+    let frees = !with_caller && !disks_gone && is_recorded(book.as_ref(), &container).await;
     if let (true, Some(monitor), Some(agent)) = (frees, monitor, agent) {
         match free(&monitor, &agent, &container, deadlines).await {
             Ok(()) => disks_gone = true,

@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) output: OutputTo,
     /// Locks on its image.
     pub(super) hold: Option<Hold>,
-    /// Copies its output to its log.
+    /// Copies its output to its log, and to those who attach.
     pub(super) follower: Option<Follower>,
     pub(super) start_reply: Option<oneshot::Sender<Result<Option<Streams>, PodError>>>,
     /// Kept until the container has settled, if its start failed.
@@ -62,10 +62,11 @@ impl Entry {
             },
             ContainerPhase::Exited(exit) => Stage::Exited(exit.clone()),
         };
+        // A caller that had its streams was the daemon before this one.
         let output = container
             .log
             .clone()
-            .map_or(OutputTo::Caller, OutputTo::Log);
+            .map_or(OutputTo::Nowhere, OutputTo::Log);
         Self {
             container: Arc::new(container),
             stage,

@@ -1,4 +1,4 @@
-//! What the owner does with containers' output, and where it goes on after a restart. Below: `output`.
+//! What the owner does with containers' output, who listens to it, and where it goes on after a restart. Below: `output`.
 
 use agent_client::AgentError;
 use model::ContainerId;
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::PodError,
     handle::Streams,
-    output::{Follower, Following},
+    output::{Follower, Following, Listener, LogPlace},
     plan::OutputTo,
     state::{
         container::{Fact, Stage},
@@ -26,8 +26,10 @@ impl Owner {
         id: &ContainerId,
         started: StartedContainer,
     ) -> Option<Streams> {
-        let StartedContainer { streams, log, .. } = started;
-        let Some((following, log)) = log else {
+        let StartedContainer {
+            streams, followed, ..
+        } = started;
+        let Some((following, log)) = followed else {
             return Some(streams);
         };
         let entry = self.entries.get_mut(id)?;
@@ -35,32 +37,53 @@ impl Owner {
         None
     }
 
-    /// What it takes to log a container's output; nothing for one whose output goes to a caller.
+    /// What it takes to follow a container's output; nothing for one whose output goes to a caller.
     pub(super) fn following(&self, id: &ContainerId) -> Option<Following> {
         let entry = self.entries.get(id)?;
-        let OutputTo::Log(log) = &entry.output else {
-            return None;
+        let log = match &entry.output {
+            OutputTo::Caller => return None,
+            OutputTo::Nowhere => None,
+            OutputTo::Log(path) => Some(LogPlace {
+                path: path.clone(),
+                position: self.held.as_ref()?.folder.log_position(id),
+            }),
         };
         Some(Following {
             agent: self.agent.borrow().clone()?,
             process: first_process(id),
             terminal: entry.container().spec.terminal.is_some(),
-            log: log.clone(),
-            position: self.held.as_ref()?.folder.log_position(id),
+            log,
         })
     }
 
     pub(super) fn reopen_log(&self, id: &ContainerId, reply: Reply<()>) {
-        let follower = self.entries.get(id).map(|entry| entry.follower.as_ref());
-        match follower {
-            Some(Some(follower)) => follower.reopen(reply),
-            Some(None) => drop(reply.send(Err(PodError::ContainerState {
+        let Some(entry) = self.entries.get(id) else {
+            return drop(reply.send(Err(PodError::NoContainer {
+                container: id.to_string(),
+            })));
+        };
+        match (&entry.follower, &entry.output) {
+            (Some(follower), OutputTo::Log(_)) => follower.reopen(reply),
+            _ => drop(reply.send(Err(PodError::ContainerState {
                 container: id.to_string(),
                 attempt: "reopen the log of",
                 because: "it does not run, or its output does not go to a log".to_owned(),
             }))),
-            None => drop(reply.send(Err(PodError::NoContainer {
+        }
+    }
+
+    pub(super) fn attach(&self, id: &ContainerId, listener: Listener, reply: Reply<()>) {
+        let Some(entry) = self.entries.get(id) else {
+            return drop(reply.send(Err(PodError::NoContainer {
                 container: id.to_string(),
+            })));
+        };
+        match &entry.follower {
+            Some(follower) => follower.attach(listener, reply),
+            None => drop(reply.send(Err(PodError::ContainerState {
+                container: id.to_string(),
+                attempt: "attach to",
+                because: "it does not run, or its output goes to whoever started it".to_owned(),
             }))),
         }
     }
