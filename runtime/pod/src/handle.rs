@@ -63,17 +63,22 @@ pub struct Process {
     pub exit: ProcessExit,
 }
 
-/// The end of a process, once.
+/// The end of a process, told once.
 #[derive(Debug)]
-pub struct ProcessExit(oneshot::Receiver<Result<ExitStatus, PodError>>);
+pub struct ProcessExit(Option<oneshot::Receiver<Result<ExitStatus, PodError>>>);
 
 impl ProcessExit {
-    /// Waits for the process's end. Its output may still be on the way: read it to its end.
+    /// Waits for the process's end. Its output may still be on the way: read it to its end. May be dropped and called again; once it has
+    /// told the end, it has only an error to tell.
     ///
     /// # Errors
     /// When the guest ended before it.
     pub async fn wait(&mut self) -> Result<ExitStatus, PodError> {
-        (&mut self.0).await.unwrap_or(Err(PodError::TornDown))
+        let told = self.0.as_mut().ok_or(PodError::TornDown)?;
+        let end = told.await;
+        // A channel that has told must not be asked again.
+        self.0 = None;
+        end.unwrap_or(Err(PodError::TornDown))
     }
 }
 
@@ -434,7 +439,7 @@ impl Pod {
         let process = process.clone();
         let command = Command::Watch { process, exit };
         match self.commands.send(command).await {
-            Ok(()) => Ok(ProcessExit(told)),
+            Ok(()) => Ok(ProcessExit(Some(told))),
             Err(_gone) => Err(PodError::TornDown),
         }
     }
@@ -463,3 +468,6 @@ impl Pod {
         matches!(self.status.borrow().phase, PodPhase::Stopped { .. })
     }
 }
+
+#[cfg(test)]
+mod tests;
