@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     num::NonZeroU8,
     path::{Path, PathBuf},
 };
@@ -40,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) registry: Hosts,
     pub(crate) cri: Cri,
     pub(crate) cgroup: Cgroup,
+    pub(crate) streaming: Streaming,
     pub(crate) metrics: Metrics,
     pub(crate) network: Network,
     pub(crate) vm: Vm,
@@ -94,6 +96,62 @@ impl TryFrom<String> for Parent {
 
     fn try_from(name: String) -> Result<Self, CgroupParentError> {
         CgroupParent::plain(&name).map(Self)
+    }
+}
+
+/// `[streaming]`, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "StreamingTable")]
+pub(crate) struct Streaming {
+    pub(crate) listen: SocketAddr,
+    pub(crate) base_url: Option<String>,
+    /// Certificate and key.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// `[streaming]` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamingTable {
+    listen: String,
+    base_url: String,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl TryFrom<StreamingTable> for Streaming {
+    type Error = String;
+
+    fn try_from(table: StreamingTable) -> Result<Self, String> {
+        let StreamingTable {
+            listen,
+            base_url,
+            certificate,
+            key,
+        } = table;
+        let listen: SocketAddr = listen.parse().map_err(|error| {
+            format!("streaming.listen is {listen:?}, no address with a port (127.0.0.1:0): {error}")
+        })?;
+        if base_url.is_empty() && listen.ip().is_unspecified() {
+            return Err(format!(
+                "streaming.listen is {listen}, which is no address for URLs: set streaming.base_url"
+            ));
+        }
+        let is_said = |path: &PathBuf| !path.as_os_str().is_empty();
+        let tls = match (is_said(&certificate), is_said(&key)) {
+            (true, true) => Some((certificate, key)),
+            (false, false) => None,
+            _ => {
+                let text =
+                    "streaming.certificate and streaming.key go together: one of them is missing";
+                return Err(text.to_owned());
+            }
+        };
+        Ok(Self {
+            listen,
+            base_url: Some(base_url).filter(|url| !url.is_empty()),
+            tls,
+        })
     }
 }
 

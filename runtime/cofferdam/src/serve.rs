@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cri_server::{
-    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts,
+    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, StreamingSettings, VmDefaults,
+    VmParts,
 };
 use pod::CgroupPlan;
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,6 +55,11 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
         scratch: config.scratch(),
         cgroup,
         metrics: config.metrics.listen.0.clone(),
+        streaming: StreamingSettings {
+            listen: config.streaming.listen,
+            base_url: config.streaming.base_url.clone(),
+            tls: config.streaming.tls.clone(),
+        },
         deadline_scale: config.deadline_scale,
         network: NetworkSettings {
             conf_dir: config.network.conf_dir.clone(),

@@ -6,6 +6,7 @@ const SHUTDOWN: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_millis(500);
 const DRAIN: Duration = Duration::from_secs(5);
 const KILL: Duration = Duration::from_secs(10);
+const HANG_UP: Duration = Duration::from_secs(2);
 const USAGE: Duration = Duration::from_secs(3);
 const SCRAPER: Duration = Duration::from_secs(3);
 
@@ -20,6 +21,8 @@ pub(crate) struct Deadlines {
     pub(crate) drain: Duration,
     /// For the end of an exec that has been killed.
     pub(crate) kill: Duration,
+    /// For an exec to end after its terminal's client has gone; then it is killed.
+    pub(crate) hang_up: Duration,
     /// For what a pod uses, where a list of all pods waits for it.
     pub(crate) usage: Duration,
     /// For the head of a request for metrics; twice as long for all of the connection.
@@ -34,6 +37,7 @@ impl Deadlines {
             quiet: QUIET.saturating_mul(scale),
             drain: DRAIN.saturating_mul(scale),
             kill: KILL.saturating_mul(scale),
+            hang_up: HANG_UP.saturating_mul(scale),
             usage: USAGE.saturating_mul(scale),
             scraper: SCRAPER.saturating_mul(scale),
         }

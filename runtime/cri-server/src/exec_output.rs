@@ -1,9 +1,13 @@
-//! The output of an exec, gathered up to a limit and read to its end. Main functions: [`gather`], [`fit`], [`discard`].
+//! The output of an exec, gathered up to a limit or passed on, and read to its end. Main functions: [`gather`], [`forward`], [`fit`],
+//! [`discard`].
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use pod::ProcessOutput;
 use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{deadlines::Deadlines, limits};
@@ -42,6 +46,14 @@ impl Reader {
 
     fn piece(&self, count: usize) -> &[u8] {
         self.buffer.get(..count).unwrap_or_default()
+    }
+
+    /// Passes a piece on; false when nobody takes it.
+    async fn pass(&mut self, count: usize, to: &mpsc::Sender<Bytes>) -> bool {
+        let piece = Bytes::copy_from_slice(self.piece(count));
+        let taken = to.send(piece).await.is_ok();
+        self.acknowledge().await;
+        taken
     }
 
     async fn acknowledge(&mut self) {
@@ -86,6 +98,55 @@ pub(crate) async fn gather(
     }
     tokio::spawn(read_on(reader));
     kept
+}
+
+/// Passes all output on, at the pace of who takes it. Returns when the stream has ended; when the process has ended and nothing more of
+/// its own can come, as far as can be known; or when nobody takes it any more. What else comes is read and dropped.
+pub(crate) async fn forward(
+    stream: ProcessOutput,
+    to: mpsc::Sender<Bytes>,
+    mut exited: watch::Receiver<bool>,
+    deadlines: Deadlines,
+) {
+    let mut reader = Reader::new(stream);
+    let mut running = true;
+    while running {
+        let count = tokio::select! {
+            read = reader.read() => read,
+            () = has_exited(&mut exited) => {
+                running = false;
+                continue;
+            }
+        };
+        let Some(count) = count else { return };
+        if !reader.pass(count, &to).await {
+            return read_on(reader).await;
+        }
+    }
+    if forward_rest(&mut reader, &to, deadlines).await {
+        drop(to);
+        read_on(reader).await;
+    }
+}
+
+/// The output of a process that has ended, also where another one holds the stream open and writes on. True when the stream goes on.
+async fn forward_rest(reader: &mut Reader, to: &mpsc::Sender<Bytes>, deadlines: Deadlines) -> bool {
+    // Only the waits for the guest count: a client may take its time.
+    let (mut waited, mut rest) = (Duration::ZERO, limits::EXEC_REST_BYTES);
+    while rest > 0 && waited < deadlines.drain {
+        let begun = Instant::now();
+        let count = match timeout(deadlines.quiet, reader.read()).await {
+            Ok(Some(count)) => count,
+            Ok(None) => return false,
+            Err(_quiet) => return true,
+        };
+        waited += begun.elapsed();
+        rest = rest.saturating_sub(count);
+        if !reader.pass(count, to).await {
+            return true;
+        }
+    }
+    true
 }
 
 /// Until the process has ended, or nobody attends to it any more.

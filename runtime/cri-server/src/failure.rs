@@ -1,10 +1,11 @@
 //! Errors of the crates below as gRPC says them: a code by the kind of fault, the whole chain as text. Main functions: [`pod`],
-//! [`store`], [`pull`].
+//! [`store`], [`pull`], [`streaming`].
 
 use images::StoreError;
 use model::Fault;
 use pod::PodError;
 use registry::{Kind, PullError};
+use streaming::TooMany;
 use tonic::{Code, Status};
 
 /// What `pod` said.
@@ -45,6 +46,11 @@ pub(crate) fn pull(error: &PullError) -> Status {
         Kind::BadContent => Status::failed_precondition(why),
         Kind::Other => Status::internal(why),
     }
+}
+
+/// Why a streaming call gets no URL.
+pub(crate) fn streaming(error: TooMany) -> Status {
+    Status::resource_exhausted(error.to_string())
 }
 
 /// UNAVAILABLE is not among them: to a client it says that the daemon is gone.

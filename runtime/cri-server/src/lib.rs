@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! serve ──► runtime_service, image_service ──► rpc/ (one file a call) ──► node ──► pods, images
-//!                                               └─► translate/ (values in, values out)
+//!   │                                           └─► translate/ (values in, values out)
+//!   └──► streaming (clients with a URL that exec, attach or port_forward gave them) ──► streams/ ──► node
 //! ```
 //!
 //! CRI says *sandbox*; this crate is the last place that does. What CRI asked for is kept with the pod, in its note, so that a restart
@@ -33,6 +34,7 @@ mod seccomp_profile;
 mod serve;
 mod settings;
 mod socket;
+mod streams;
 mod translate;
 mod usage;
 mod wall_clock;
@@ -41,6 +43,7 @@ mod work;
 pub use exporter::{Listen, ListenError};
 pub use serve::{ServeError, serve};
 pub use settings::{
-    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, VmDefaults, VmParts,
+    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, StreamingSettings, VmDefaults,
+    VmParts,
 };
 pub use socket::SocketError;

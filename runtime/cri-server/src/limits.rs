@@ -12,6 +12,16 @@ pub(crate) const EXEC_OUTPUT_BYTES: usize = cri::MAX_MESSAGE_BYTES - (64 << 10);
 /// Bytes of an exec's output read at once.
 pub(crate) const EXEC_PIECE_BYTES: usize = 32 << 10;
 
+/// Pieces of an exec's output that wait for a streaming client.
+pub(crate) const EXEC_PIECES: usize = 8;
+
+/// Most output of a streamed exec that is passed on after the process's end, in bytes: more than all pipes, windows and sockets on the way
+/// hold, so that only what others write is cut off.
+pub(crate) const EXEC_REST_BYTES: usize = 4 << 20;
+
+/// Input of a streaming client that waits for a process, in bytes: one chunk of the guest's protocol.
+pub(crate) const INPUT_BYTES: usize = 64 << 10;
+
 /// Output of an exec after which the guest is told that it has arrived, in bytes: a quarter of what the guest holds.
 pub(crate) const ACKNOWLEDGE_BYTES: u64 = 64 << 10;
 

@@ -1,8 +1,10 @@
 //! The calls, one in each file: decode, ask `node` or `pod`, encode. What is decided on the way is decided in `translate`.
 
+pub(crate) mod attach;
 pub(crate) mod container_stats;
 pub(crate) mod container_status;
 pub(crate) mod create_container;
+pub(crate) mod exec;
 pub(crate) mod exec_sync;
 pub(crate) mod get_container_events;
 pub(crate) mod image_fs_info;
@@ -14,6 +16,7 @@ pub(crate) mod not_served;
 pub(crate) mod pod_sandbox_metrics;
 pub(crate) mod pod_sandbox_stats;
 pub(crate) mod pod_sandbox_status;
+pub(crate) mod port_forward;
 pub(crate) mod pull_image;
 pub(crate) mod remove_container;
 pub(crate) mod remove_image;

@@ -25,6 +25,7 @@ use cri::v1::{
     UpdateRuntimeConfigRequest, UpdateRuntimeConfigResponse, VersionRequest, VersionResponse,
     runtime_service_server::RuntimeService,
 };
+use streaming::Server;
 use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
 use tracing::{Instrument, field::Empty};
@@ -38,9 +39,9 @@ use crate::{
     },
 };
 
-/// The door.
+/// The door; beside the node, who gives out the URLs of streams.
 #[derive(Debug, Clone)]
-pub(crate) struct RuntimeDoor(pub(crate) Arc<Node>);
+pub(crate) struct RuntimeDoor(pub(crate) Arc<Node>, pub(crate) Server);
 
 pub(crate) type Answer<Message> = Result<Response<Message>, Status>;
 
@@ -261,19 +262,28 @@ impl RuntimeService for RuntimeDoor {
         .await
     }
 
-    async fn exec(&self, _request: Request<ExecRequest>) -> Answer<ExecResponse> {
-        Err(not_served(not_served::STREAMING))
+    async fn exec(&self, request: Request<ExecRequest>) -> Answer<ExecResponse> {
+        answer("Exec", async {
+            rpc::exec::exec(&self.0, &self.1, request.into_inner())
+        })
+        .await
     }
 
-    async fn attach(&self, _request: Request<AttachRequest>) -> Answer<AttachResponse> {
-        Err(not_served(not_served::STREAMING))
+    async fn attach(&self, request: Request<AttachRequest>) -> Answer<AttachResponse> {
+        answer("Attach", async {
+            rpc::attach::attach(&self.0, &self.1, &request.into_inner())
+        })
+        .await
     }
 
     async fn port_forward(
         &self,
-        _request: Request<PortForwardRequest>,
+        request: Request<PortForwardRequest>,
     ) -> Answer<PortForwardResponse> {
-        Err(not_served(not_served::STREAMING))
+        answer("PortForward", async {
+            rpc::port_forward::port_forward(&self.0, &self.1, &request.into_inner())
+        })
+        .await
     }
 
     async fn container_stats(

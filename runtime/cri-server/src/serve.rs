@@ -1,5 +1,5 @@
-//! The server: socket, recovery, both services, an end that leaves the pods alone. Main function: [`serve`]. Neighbours: `socket`,
-//! `node`, the two services.
+//! The server: socket, recovery, both services, streams, an end that leaves the pods alone. Main function: [`serve`]. Neighbours:
+//! `socket`, `node`, the two services, `streams`.
 
 use std::{
     convert::Infallible,
@@ -12,8 +12,12 @@ use cri::{
     MAX_MESSAGE_BYTES,
     v1::{image_service_server::ImageServiceServer, runtime_service_server::RuntimeServiceServer},
 };
+use streaming::{BindError, Server as StreamingServer, Tls};
 use thiserror::Error;
-use tokio::{sync::oneshot, time::sleep};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{
     body::Body,
@@ -28,8 +32,9 @@ use crate::{
     node::{Node, OpenError},
     notify,
     runtime_service::RuntimeDoor,
-    settings::Settings,
+    settings::{Settings, StreamingSettings},
     socket::{Socket, SocketError},
+    streams::Streams,
 };
 
 /// Where the image service's calls go.
@@ -44,6 +49,9 @@ pub enum ServeError {
     /// What it begins with.
     #[error("begin to serve")]
     Open(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Where its clients come for streams.
+    #[error(transparent)]
+    Streaming(#[from] BindError),
     /// Its own figures.
     #[error(transparent)]
     Metrics(#[from] ListenError),
@@ -69,6 +77,7 @@ pub async fn serve(
     // First of all: two daemons must not take the same pods over.
     let (socket, listener) = Socket::bind(&settings.socket)?;
     let node = Node::open(settings).await?;
+    let streaming = listen_for_streams(&node).await?;
     if let Err(error) = notify::ready() {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
@@ -83,7 +92,7 @@ pub async fn serve(
         None => None,
     };
     let exporting = export(figures, Arc::clone(&node));
-    let doors = Doors::new(node);
+    let doors = Doors::new(node, streaming.clone());
     let (ending, ended) = oneshot::channel();
     let until = async {
         end.await;
@@ -106,8 +115,30 @@ pub async fn serve(
         () = patience => Ok(()),
         () = exporting => Ok(()),
     };
+    // What doesn't end by then ends with the process.
+    drop(timeout(shutdown, streaming.shutdown()).await);
     drop(socket);
     result
+}
+
+/// The streaming server, before anybody can ask for a URL.
+async fn listen_for_streams(node: &Arc<Node>) -> Result<StreamingServer, BindError> {
+    let StreamingSettings {
+        listen,
+        base_url,
+        tls,
+    } = node.settings.streaming.clone();
+    if tls.is_none() && !listen.ip().is_loopback() {
+        tracing::warn!(%listen, "streams pass other hosts without encryption: set streaming.certificate and streaming.key");
+    }
+    let settings = streaming::Settings {
+        listen,
+        base_url,
+        tls: tls.map(|(certificate, key)| Tls { certificate, key }),
+        deadline_scale: node.settings.deadline_scale,
+        ..streaming::Settings::default()
+    };
+    StreamingServer::bind(settings, Streams(Arc::clone(node))).await
 }
 
 /// Answers Prometheus, if it asks, until the daemon ends.
@@ -127,9 +158,9 @@ struct Doors {
 }
 
 impl Doors {
-    fn new(node: Arc<Node>) -> Self {
+    fn new(node: Arc<Node>, streaming: StreamingServer) -> Self {
         let figures = Arc::clone(&node.figures);
-        let runtime = RuntimeServiceServer::new(RuntimeDoor(Arc::clone(&node)));
+        let runtime = RuntimeServiceServer::new(RuntimeDoor(Arc::clone(&node), streaming));
         let image = ImageServiceServer::new(ImageDoor(node));
         Self {
             runtime: runtime

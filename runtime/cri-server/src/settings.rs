@@ -1,6 +1,6 @@
 //! What the program's configuration says to this crate. Main type: [`Settings`].
 
-use std::{num::NonZeroU8, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU8, path::PathBuf};
 
 use pod::{CgroupDriver, CgroupParent, ScratchPlan};
 use registry::Hosts;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub cgroup: CgroupSettings,
     /// Where Prometheus asks for the daemon's own figures, if it does.
     pub metrics: Option<Listen>,
+    /// Where clients come for exec, attach and port-forward.
+    pub streaming: StreamingSettings,
     /// All deadlines are multiplied by it.
     pub deadline_scale: u32,
     /// Where pods get their networks.
@@ -63,6 +65,17 @@ pub struct CgroupSettings {
     pub driver: CgroupDriver,
     /// For a sandbox that names no parent.
     pub parent: CgroupParent,
+}
+
+/// Where the streaming server listens, and how.
+#[derive(Debug, Clone, Serialize)]
+pub struct StreamingSettings {
+    /// Port 0 is any free one.
+    pub listen: SocketAddr,
+    /// How URLs begin; none makes it of the address.
+    pub base_url: Option<String>,
+    /// Files in PEM form, certificate and key; with them it is https.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// Where CNI's files are, and where ours about them go.

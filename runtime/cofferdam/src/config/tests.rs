@@ -56,6 +56,13 @@ fn wrong_configuration_is_refused_by_name() {
         "[metrics]\nlisten = \"9477\"",
         "neither an address with a port",
     );
+    check("[streaming]\nlisten = \"10350\"", "no address with a port");
+    check(
+        "[streaming]\nlisten = \"0.0.0.0:10350\"",
+        "set streaming.base_url",
+    );
+    check("[streaming]\nkey = \"/key.pem\"", "go together");
+    check("[streaming]\nport = 1", "port");
     check("= 3", "not right");
 }
 
@@ -84,6 +91,27 @@ fn metrics_are_told_nowhere_or_where_it_is_said() {
     check("[metrics]\nlisten = \"127.0.0.1:9477\"", Some(tcp));
     let unix = Listen::Unix("/run/m.sock".into());
     check("[metrics]\nlisten = \"/run/m.sock\"", Some(unix));
+}
+
+#[test]
+fn streams_are_on_loopback_or_where_it_is_said() {
+    let streaming = parse("").unwrap().streaming;
+    assert!(streaming.listen.ip().is_loopback());
+    assert_eq!((streaming.base_url, streaming.tls), (None, None));
+    let said = r#"
+        [streaming]
+        listen = "0.0.0.0:10350"
+        base_url = "https://node-1.example:10350"
+        certificate = "/cert.pem"
+        key = "/key.pem"
+    "#;
+    let streaming = parse(said).unwrap().streaming;
+    assert_eq!(streaming.listen, ([0, 0, 0, 0], 10350).into());
+    assert_eq!(
+        streaming.base_url.as_deref(),
+        Some("https://node-1.example:10350")
+    );
+    assert_eq!(streaming.tls, Some(("/cert.pem".into(), "/key.pem".into())));
 }
 
 #[test]

@@ -127,7 +127,7 @@ async fn create(
         note,
         spec: planned.spec,
         root,
-        output: planned.log.map_or(OutputTo::Caller, OutputTo::Log),
+        output: planned.log.map_or(OutputTo::Nowhere, OutputTo::Log),
         mounts,
     };
     let made = known.pod.create_container(plan).await;

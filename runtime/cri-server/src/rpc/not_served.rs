@@ -2,8 +2,6 @@
 
 use tonic::Status;
 
-pub(crate) const STREAMING: &str =
-    "exec, attach and port-forward need the streaming server, which this build does not have";
 pub(crate) const CHECKPOINT: &str = "a container in a VM can't be checkpointed by this build";
 
 /// The answer.

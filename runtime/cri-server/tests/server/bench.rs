@@ -15,8 +15,8 @@ use cri::v1::{
     runtime_service_client::RuntimeServiceClient,
 };
 use cri_server::{
-    CgroupSettings, ContainerDefaults, NetworkSettings, ServeError, Settings, VmDefaults, VmParts,
-    serve,
+    CgroupSettings, ContainerDefaults, NetworkSettings, ServeError, Settings, StreamingSettings,
+    VmDefaults, VmParts, serve,
 };
 use pod::{CgroupDriver, CgroupParent, CgroupPlan};
 use prost::Message;
@@ -89,6 +89,11 @@ impl Bench {
             },
             scratch: None,
             metrics: None,
+            streaming: StreamingSettings {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                base_url: None,
+                tls: None,
+            },
             deadline_scale: 1,
             network: NetworkSettings {
                 conf_dir: self.path("net.d"),

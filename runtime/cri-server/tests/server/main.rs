@@ -13,4 +13,5 @@ mod pull;
 mod refused;
 mod registry;
 mod stopped_pods;
+mod streams;
 mod whole;

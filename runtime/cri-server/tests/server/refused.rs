@@ -245,9 +245,6 @@ async fn calls_that_are_not_served_say_why() {
         };
     }
     refused! {
-        exec: ExecRequest::default(), "streaming server";
-        attach: AttachRequest::default(), "streaming server";
-        port_forward: PortForwardRequest::default(), "streaming server";
         checkpoint_container: CheckpointContainerRequest::default(), "checkpoint";
     }
 }
