@@ -10,12 +10,14 @@ mod deadlines;
 mod mounting;
 mod network;
 mod running;
+mod streaming;
 mod terminal;
 mod test_host;
 mod test_image;
 mod whole_run;
 
 mod check;
+mod cri_attach;
 mod cri_cgroup;
 mod cri_container;
 mod cri_events;
@@ -32,6 +34,7 @@ mod cri_sandbox;
 mod cri_scratch;
 mod cri_shares;
 mod cri_stop;
+mod cri_streaming;
 mod cri_volumes;
 mod disk_removal;
 mod frame;
@@ -80,6 +83,8 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_network", cri_network::TESTS),
     ("cri_stop", cri_stop::TESTS),
     ("cri_exec", cri_exec::TESTS),
+    ("cri_streaming", cri_streaming::TESTS),
+    ("cri_attach", cri_attach::TESTS),
     ("cri_limits", cri_limits::TESTS),
     ("cri_metrics", cri_metrics::TESTS),
     ("cri_events", cri_events::TESTS),

@@ -29,6 +29,7 @@ pub(crate) const WORKER: &str = "--worker";
 const PASSED_ON: &[&str] = &[
     SCALE_VARIABLE,
     crate::cri_many::PODS_VARIABLE,
+    crate::cri_streaming::STREAM_MIB_VARIABLE,
     crate::image_compare::KERNEL_MOUNT_VARIABLE,
     "RUST_BACKTRACE",
 ];

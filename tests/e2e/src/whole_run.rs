@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::case::Setting;
 use crate::cri_many::PODS_VARIABLE;
+use crate::cri_streaming::STREAM_MIB_VARIABLE;
 use crate::deadlines::SCALE_VARIABLE;
 use crate::image_compare::KERNEL_MOUNT_VARIABLE;
 
@@ -77,7 +78,7 @@ fn content(dist: &Path) -> Result<String> {
         hash.update(format!("{path:?} {}\n", file.metadata()?.len()));
         io::copy(&mut file, &mut Update(&mut hash))?;
     }
-    for name in [SCALE_VARIABLE, PODS_VARIABLE] {
+    for name in [SCALE_VARIABLE, PODS_VARIABLE, STREAM_MIB_VARIABLE] {
         let value = env::var_os(name).unwrap_or_default();
         hash.update(format!("{name}={value:?}\n"));
     }
