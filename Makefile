@@ -80,8 +80,8 @@ fuzz: ## each fuzz target for SECONDS=60
 	@tests/testbed/packages fuzz
 	@$(stage) 'fuzzing' tests/fuzz/run $(SECONDS)
 
-conformance: packages rust dist ## Kubernetes' tests of container runtimes; CRITEST=path, also CRICTL=path, FOCUS=regex
-	@$(stage) 'conformance tests' env COFFERDAM_DIST=$(dist) CRITEST='$(CRITEST)' CRICTL='$(CRICTL)' FOCUS='$(FOCUS)' \
+conformance: packages rust dist ## Kubernetes' tests of container runtimes; CRITEST=path, also CRICTL=path, FOCUS=regex, STREAMS=websocket
+	@$(stage) 'conformance tests' env COFFERDAM_DIST=$(dist) CRITEST='$(CRITEST)' CRICTL='$(CRICTL)' FOCUS='$(FOCUS)' STREAMS='$(STREAMS)' \
 	    cargo run -q -p conformance -- $(target)/conformance
 
 packages:

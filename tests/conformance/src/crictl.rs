@@ -51,6 +51,11 @@ const STEPS: &[Step] = &[
         ],
         &["in"],
     ),
+    step(&["exec", "CONTAINER", "echo", "streamed"], &["streamed"]),
+    step(
+        &["exec", "-i", "CONTAINER", "sh", "-c", "cat; echo the end"],
+        &["the end"],
+    ),
     step(&["logs", "CONTAINER"], &[HELLO]),
     step(&["stats", "CONTAINER"], &["main"]),
     step(&["statsp", "POD"], &["by-hand"]),

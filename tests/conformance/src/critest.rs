@@ -13,10 +13,19 @@ use crate::report::Report;
 /// How much of its log stands in an error.
 const SHOWN_BYTES: usize = 4000;
 
-/// What it reports, whether its specs passed or not; only the specs whose names match `focus`, where that is given.
+/// What of it is run, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Only the specs whose names match, where that is given.
+    pub(crate) focus: Option<&'a str>,
+    /// It speaks WebSocket for streams, and not SPDY.
+    pub(crate) websocket: bool,
+}
+
+/// What it reports, whether its specs passed or not.
 pub(crate) fn run(
     critest: &Path,
-    focus: Option<&str>,
+    wanted: &Wanted<'_>,
     node: &Node,
     results: &Path,
 ) -> Result<Report> {
@@ -50,8 +59,15 @@ pub(crate) fn run(
         // The same order each time.
         .args(["--ginkgo.no-color", "--ginkgo.seed=1"])
         .arg(format!("--ginkgo.json-report={}", report.display()));
-    if let Some(focus) = focus {
+    if let Some(focus) = wanted.focus {
         command.arg(format!("--ginkgo.focus={focus}"));
+    }
+    if wanted.websocket {
+        command.args([
+            "--websocket-exec",
+            "--websocket-attach",
+            "--websocket-portforward",
+        ]);
     }
     let status = command
         .stdin(Stdio::null())

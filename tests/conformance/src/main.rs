@@ -34,11 +34,14 @@ const DIST_VARIABLE: &str = "COFFERDAM_DIST";
 const CRITEST_VARIABLE: &str = "CRITEST";
 const CRICTL_VARIABLE: &str = "CRICTL";
 const FOCUS_VARIABLE: &str = "FOCUS";
-const PASSED_ON: [&str; 4] = [
+/// "websocket" makes critest speak WebSocket for exec, attach and port-forward; else it speaks SPDY.
+const STREAMS_VARIABLE: &str = "STREAMS";
+const PASSED_ON: [&str; 5] = [
     DIST_VARIABLE,
     CRITEST_VARIABLE,
     CRICTL_VARIABLE,
     FOCUS_VARIABLE,
+    STREAMS_VARIABLE,
 ];
 
 const NO_CRITEST: &str = "critest is needed, version 1.36: take it from the archive critest-v1.36.0-linux-amd64.tar.gz of \
@@ -108,7 +111,11 @@ fn on_node(storage: &Path, results: &Path) -> Result<ExitCode> {
         Some(crictl) => crictl::try_out(crictl, &node, results)?,
         None => true,
     };
-    let report = critest::run(&tools.critest, tools.focus.as_deref(), &node, results)?;
+    let wanted = critest::Wanted {
+        focus: tools.focus.as_deref(),
+        websocket: tools.websocket,
+    };
+    let report = critest::run(&tools.critest, &wanted, &node, results)?;
     let table = expected::table()?;
     let told = expected::compare(&report, &table);
     write!(std::io::stdout().lock(), "{told}").context("print the results")?;
@@ -121,6 +128,7 @@ struct Tools {
     critest: PathBuf,
     crictl: Option<PathBuf>,
     focus: Option<String>,
+    websocket: bool,
 }
 
 impl Tools {
@@ -147,6 +155,11 @@ impl Tools {
             focus: env::var(FOCUS_VARIABLE)
                 .ok()
                 .filter(|focus| !focus.is_empty()),
+            websocket: match env::var(STREAMS_VARIABLE).unwrap_or_default().as_str() {
+                "" | "spdy" => false,
+                "websocket" => true,
+                other => bail!("{STREAMS_VARIABLE}={other}: it is spdy or websocket"),
+            },
         })
     }
 
@@ -156,6 +169,7 @@ impl Tools {
             DIST_VARIABLE => Some(&self.dist),
             CRITEST_VARIABLE => Some(&self.critest),
             CRICTL_VARIABLE => self.crictl.as_ref(),
+            STREAMS_VARIABLE => return Ok(self.websocket.then(|| "websocket".to_owned())),
             _ => return Ok(self.focus.clone()),
         };
         let text = path.map(|path| path.to_str().with_context(|| format!("{name} is text")));
