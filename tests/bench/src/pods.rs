@@ -1,10 +1,11 @@
 //! Pods by the Container Runtime Interface: `cofferdam serve` beside containerd with runc, both driven through the same calls on the same
-//! host, in turn. Main function: [`measure`]; the daemons are in `node`, memory is in `resident`.
+//! host, in turn. Main function: [`measure`]; the daemons are in `node`, memory is in `resident`, execs are in `streams`.
 //!
 //! Times in an emulated host mean nothing by themselves; their ratios say something, because each round does the same with both.
 
 mod node;
 mod resident;
+mod streams;
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -39,6 +40,10 @@ pub(crate) struct Sample {
     pub(crate) sandbox_us: u64,
     /// CreateContainer and StartContainer, microseconds, median.
     pub(crate) container_us: u64,
+    /// Exec of a command that does nothing, to its status at the client, microseconds, median.
+    pub(crate) exec_us: u64,
+    /// Exec of `cat` with 16 MiB, which come back, microseconds, median.
+    pub(crate) transfer_us: u64,
     /// StopPodSandbox and RemovePodSandbox, microseconds, median.
     pub(crate) removal_us: u64,
     /// Memory of all processes that one more idle pod of one container takes, in KiB.
@@ -52,6 +57,8 @@ pub(crate) struct Sample {
 struct Round {
     sandbox_us: u64,
     container_us: u64,
+    exec_us: u64,
+    transfer_us: u64,
     removal_us: u64,
     stages: Vec<(String, u64)>,
 }
@@ -91,6 +98,8 @@ fn sample(rounds: &[Round], idle_pod_kib: u64) -> Sample {
     Sample {
         sandbox_us: of(|round| round.sandbox_us),
         container_us: of(|round| round.container_us),
+        exec_us: of(|round| round.exec_us),
+        transfer_us: of(|round| round.transfer_us),
         removal_us: of(|round| round.removal_us),
         idle_pod_kib,
         stages: in_order
@@ -116,14 +125,18 @@ async fn round(node: &mut Node, number: u32) -> Result<Round> {
     let sandbox = run_sandbox(node, number).await?;
     let sandbox_us = micros(begun);
     let begun = Instant::now();
-    run_container(node, number, &sandbox).await?;
+    let container = run_container(node, number, &sandbox).await?;
     let container_us = micros(begun);
+    let exec_us = streams::latency_us(node, &container).await?;
+    let transfer_us = streams::transfer_us(node, &container).await?;
     let stages = stages(node, &sandbox).await?;
     let begun = Instant::now();
     remove(node, sandbox).await?;
     Ok(Round {
         sandbox_us,
         container_us,
+        exec_us,
+        transfer_us,
         removal_us: micros(begun),
         stages,
     })
@@ -172,8 +185,8 @@ async fn run_sandbox(node: &mut Node, number: u32) -> Result<String> {
     Ok(answer.context("run a sandbox")?.into_inner().pod_sandbox_id)
 }
 
-/// A container that does nothing for a long time.
-async fn run_container(node: &mut Node, number: u32, sandbox: &str) -> Result<()> {
+/// A container that does nothing for a long time; its id.
+async fn run_container(node: &mut Node, number: u32, sandbox: &str) -> Result<String> {
     let request = CreateContainerRequest {
         pod_sandbox_id: sandbox.to_owned(),
         config: Some(ContainerConfig {
@@ -195,10 +208,12 @@ async fn run_container(node: &mut Node, number: u32, sandbox: &str) -> Result<()
         .context("create a container")?
         .into_inner()
         .container_id;
-    let request = StartContainerRequest { container_id };
+    let request = StartContainerRequest {
+        container_id: container_id.clone(),
+    };
     let started = node.runtime.start_container(request).await;
     started.context("start a container")?;
-    Ok(())
+    Ok(container_id)
 }
 
 async fn remove(node: &mut Node, sandbox: String) -> Result<()> {

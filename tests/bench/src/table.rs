@@ -70,12 +70,16 @@ pub(crate) fn render(dist: &Dist, found: &Found) -> Result<String> {
 /// Name and figure.
 type Row = (&'static str, fn(&pods::Sample) -> u64);
 
-const POD_ROWS: [Row; 4] = [
+const POD_ROWS: [Row; 6] = [
     ("RunPodSandbox until it is ready, us", |sample| {
         sample.sandbox_us
     }),
     ("CreateContainer and StartContainer, us", |sample| {
         sample.container_us
+    }),
+    ("Exec of `true`, streamed, us", |sample| sample.exec_us),
+    ("Exec of `cat`, 16 MiB there and back, us", |sample| {
+        sample.transfer_us
     }),
     ("StopPodSandbox and RemovePodSandbox, us", |sample| {
         sample.removal_us
