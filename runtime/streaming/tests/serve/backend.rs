@@ -162,17 +162,7 @@ async fn act(script: &Script, words: &[String], mut inside: Inside) {
             }
         }
         // Writes without end, until it is told a size.
-        "flood" => {
-            let mut flood = tokio::io::repeat(b'x');
-            let size = tokio::select! {
-                size = inside.sizes.recv() => size,
-                _not_read = tokio::io::copy(&mut flood, &mut inside.stdout) => inside.sizes.recv().await,
-            };
-            match size {
-                Some(_) => code = 7,
-                None => script.happened("client gone"),
-            }
-        }
+        "flood" => code = flood(script, &mut inside).await,
         // Reads no input, and ends when the test says so.
         "stuck" => {
             inside.stdout.write_all(b"ready").await.ok();
@@ -207,6 +197,18 @@ async fn act(script: &Script, words: &[String], mut inside: Inside) {
     drop((inside.stdout, inside.stderr));
     inside.end.send(End::Exited(code)).ok();
     script.happened("ended");
+}
+
+async fn flood(script: &Script, inside: &mut Inside) -> u8 {
+    let mut flood = tokio::io::repeat(b'x');
+    let size = tokio::select! {
+        size = inside.sizes.recv() => size,
+        _not_read = tokio::io::copy(&mut flood, &mut inside.stdout) => inside.sizes.recv().await,
+    };
+    if size.is_none() {
+        script.happened("client gone");
+    }
+    7
 }
 
 async fn answer(script: &Script, port: u16, stream: DuplexStream) {
