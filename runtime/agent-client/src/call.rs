@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use agent::{PROTOCOL_VERSION, agent as wire, agent_ttrpc::AgentClient, stdio::HELD};
+use agent::{PROTOCOL_VERSION, agent as wire, agent_ttrpc::AgentClient};
 use model::PodNetwork;
 use tokio::time::{Instant, sleep, timeout};
 use ttrpc::{
@@ -11,16 +11,13 @@ use ttrpc::{
 };
 
 use crate::{
-    Output,
     connect::Connector,
     deadlines::{ATTEMPT_DEADLINE, FIRST_PAUSE, LONGEST_PAUSE},
     error::AgentError,
     events::EventStream,
     first_process::FirstProcess,
     network,
-    output::OutputStream,
     request::{ContainerStart, PodStart, ProcessExec, ProcessRef},
-    stdin::StdinSink,
     text::shown,
     usage::{PodUsage, Usage},
 };
@@ -441,44 +438,6 @@ impl Agent {
             Ok(_) | Err(AgentError::Lost { .. }) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// A process's output from `offset` on.
-    ///
-    /// # Errors
-    /// [`AgentError::NotFound`] when the agent refuses, with its reason.
-    pub async fn open_output(
-        &self,
-        process: &ProcessRef,
-        output: Output,
-        offset: u64,
-    ) -> Result<OutputStream, AgentError> {
-        OutputStream::open(&self.connector, process, output, offset).await
-    }
-
-    /// A process's output from the first byte on that the agent holds: for a caller that kept no offset.
-    ///
-    /// # Errors
-    /// [`AgentError::NotFound`] when the agent refuses, with its reason.
-    pub async fn open_held_output(
-        &self,
-        process: &ProcessRef,
-        output: Output,
-    ) -> Result<OutputStream, AgentError> {
-        OutputStream::open(&self.connector, process, output, HELD).await
-    }
-
-    /// A process's standard input; `offset` is the first byte that the caller would send. [`StdinSink::offset`] says which one the
-    /// agent wants, never a later one.
-    ///
-    /// # Errors
-    /// [`AgentError::NotFound`] when the agent refuses, with its reason.
-    pub async fn open_stdin(
-        &self,
-        process: &ProcessRef,
-        offset: u64,
-    ) -> Result<StdinSink, AgentError> {
-        StdinSink::open(&self.connector, process, offset).await
     }
 }
 

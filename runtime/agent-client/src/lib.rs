@@ -15,6 +15,7 @@ mod network;
 mod output;
 mod request;
 mod stdin;
+mod streams;
 mod text;
 mod usage;
 mod volume;
