@@ -23,6 +23,13 @@ const PAGE_BYTES: u32 = 4096;
 /// Where the message's own fields begin.
 const BODY: usize = 40;
 
+/// There are more flags, in a field of their own (FUSE_INIT_EXT).
+const MORE_FLAGS: u32 = 1 << 30;
+
+/// Of those: mounts of the guest may map owners (FUSE_ALLOW_IDMAP). Only what makes a file names its user from then on, and that is all that the
+/// file system asks for: the guest's kernel checks permissions. fuse-backend-rs has no name for it.
+const ALLOW_IDMAP: u32 = 1 << 8;
+
 /// What we want of what the guest offers. Locks are not among it: a pod's containers share the guest's.
 fn wanted() -> FsOptions {
     FsOptions::ASYNC_READ
@@ -47,25 +54,32 @@ pub(super) fn answer(
     let (major, minor) = (field(0)?, field(4)?);
     if major > MAJOR {
         // The guest comes again with ours.
-        return Ok(body(MAJOR, 0, FsOptions::empty()));
+        return Ok(body(MAJOR, 0, FsOptions::empty(), 0));
     }
     if major < MAJOR || minor < LEAST_MINOR {
         return Err(io::Error::from_raw_os_error(libc::EPROTO));
     }
     let (readahead, offered) = (field(8)?, field(12)?);
+    let more = match offered & MORE_FLAGS {
+        0 => 0,
+        _ => field(16)? & ALLOW_IDMAP,
+    };
     let offered = FsOptions::from_bits_truncate(u64::from(offered));
     let agreed = offered & wanted();
     init(agreed)?;
-    Ok(body(MAJOR, readahead, agreed))
+    Ok(body(MAJOR, readahead, agreed, more))
 }
 
 /// struct fuse_init_out of include/uapi/linux/fuse.h.
-fn body(major: u32, readahead: u32, agreed: FsOptions) -> Vec<u8> {
+fn body(major: u32, readahead: u32, agreed: FsOptions, more: u32) -> Vec<u8> {
     let pages = u32::from(MESSAGE_PAGES);
     let mut body = Vec::new();
     let readahead = readahead.min(pages * PAGE_BYTES);
     // None of those that we want is above.
-    let flags = u32::try_from(agreed.bits()).unwrap_or_default();
+    let mut flags = u32::try_from(agreed.bits()).unwrap_or_default();
+    if more != 0 {
+        flags |= MORE_FLAGS;
+    }
     for value in [major, MINOR, readahead, flags] {
         body.extend(value.to_le_bytes());
     }
@@ -76,7 +90,10 @@ fn body(major: u32, readahead: u32, agreed: FsOptions) -> Vec<u8> {
         body.extend(value.to_le_bytes());
     }
     body.extend(MESSAGE_PAGES.to_le_bytes());
-    // No mapping alignment, no more flags, and what is unused.
+    // No mapping alignment.
+    body.extend([0, 0]);
+    body.extend(more.to_le_bytes());
+    // What is unused.
     body.resize(64, 0);
     body
 }

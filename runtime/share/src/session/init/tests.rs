@@ -3,8 +3,12 @@
 use super::*;
 
 fn request(major: u32, minor: u32, flags: u32) -> Vec<u8> {
+    with_more(major, minor, flags, 0)
+}
+
+fn with_more(major: u32, minor: u32, flags: u32, more: u32) -> Vec<u8> {
     let mut request = vec![0; BODY];
-    for value in [major, minor, 0x2_0000, flags] {
+    for value in [major, minor, 0x2_0000, flags, more] {
         request.extend(value.to_le_bytes());
     }
     request
@@ -27,8 +31,23 @@ fn guest_that_offers_everything_gets_what_we_want() {
     let field = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().unwrap());
     assert_eq!((field(0), field(4), field(8)), (7, 33, 0x1_0000));
     assert_eq!(u64::from(field(12)), wanted().bits());
+    assert_eq!(field(32), 0);
     assert_eq!(field(20), 0x1_0000);
     assert_eq!(field(28), 16);
+}
+
+#[test]
+fn owners_are_mapped_for_a_guest_that_can() {
+    let check = |flags: u32, more: u32, expect: (u32, u32)| {
+        let (body, told) = agreed(&with_more(7, 41, flags, more)).unwrap();
+        assert_eq!((body.len(), told), (64, FsOptions::ASYNC_READ));
+        let field = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().unwrap());
+        // struct fuse_init_out: flags, flags2.
+        assert_eq!((field(12), field(32)), expect);
+    };
+    check(MORE_FLAGS | 1, u32::MAX, (MORE_FLAGS | 1, ALLOW_IDMAP));
+    check(MORE_FLAGS | 1, !ALLOW_IDMAP, (1, 0));
+    check(1, u32::MAX, (1, 0));
 }
 
 #[test]
