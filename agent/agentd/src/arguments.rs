@@ -90,6 +90,7 @@ pub(crate) fn parse(
         match argument.as_str() {
             LAUNCHER_ARGUMENT => return Ok(Life::Launcher),
             PAUSE_ARGUMENT => return Ok(Life::Pause),
+            INIT_ARGUMENT => return Ok(Life::PauseInit),
             "--version" => return Ok(Life::Version),
             "--no-init" => setting.guest = false,
             "--listen" => setting.rpc = unix(value()?)?,

@@ -16,7 +16,7 @@ use agent::{
     agent::{StartPodRequest, StartPodResponse},
     stdio::Open,
 };
-use container::{PidNamespace, Process as OciProcess, join_pid_namespace};
+use container::{PodNamespaces, Process as OciProcess, join_none, join_pid_namespace_of};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -37,7 +37,7 @@ use crate::{
     process::{Exit, Process},
     reap::reap,
     scratch::Scratch,
-    start::{self, ContainerPlan, Running, StdioPlan},
+    start::{self, ContainerPlan, PidPlan, Running, StdioPlan},
     stdio::StreamHandle,
     volumes::Volumes,
 };
@@ -61,7 +61,7 @@ pub(crate) fn start_owner(
         early_exits: HashMap::new(),
         journal,
         pod: Pod::None,
-        pid_namespace: None,
+        namespaces: None,
         // A way to itself, for the results of slow work.
         owner: owner.clone(),
     };
@@ -98,7 +98,7 @@ struct Containers {
     journal: Journal,
     pod: Pod,
     /// Ends with this process, or with the pod that could not be made.
-    pid_namespace: Option<PidNamespace>,
+    namespaces: Option<PodNamespaces>,
     owner: Owner,
 }
 
@@ -178,7 +178,7 @@ impl Containers {
             Command::Events { after, reply } => drop(reply.send(Ok(self.journal.after(after)))),
             Command::OutOfMemory { id, kills } => self.journal.out_of_memory(id.as_str(), kills),
             Command::BeginPod { request, reply } => drop(reply.send(self.begin_pod(*request))),
-            Command::KeepPidNamespace { namespace } => self.pid_namespace = namespace,
+            Command::KeepNamespaces { namespaces } => self.namespaces = namespaces,
             Command::EndPod { made } => self.end_pod(made),
             Command::KillAll { reply } => self.kill_all(reply),
         }
@@ -194,7 +194,7 @@ impl Containers {
             let message = format!("a pod can't have more than {MAX_CONTAINERS} containers");
             return drop(reply.send(Err(Fault::precondition(message))));
         }
-        if let Err(fault) = self.share_pid_namespace(&mut plan) {
+        if let Err(fault) = self.join_namespaces(&mut plan) {
             return drop(reply.send(Err(fault)));
         }
         self.slots.insert(id.clone(), Slot::Starting);
@@ -207,15 +207,21 @@ impl Containers {
         });
     }
 
-    /// When the plan asks for it.
-    fn share_pid_namespace(&self, plan: &mut ContainerPlan) -> Result<(), Fault> {
-        match &self.pid_namespace {
-            _ if !plan.share_pid_namespace => Ok(()),
-            Some(namespace) => Ok(join_pid_namespace(&mut plan.spec, &namespace.path())?),
-            None => Err(Fault::precondition(
-                "the pod was started without share_pid_namespace",
-            )),
+    /// Those of the pod that the plan asks for, and those that it has to be in.
+    fn join_namespaces(&mut self, plan: &mut ContainerPlan) -> Result<(), Fault> {
+        let pid = plan.pid == PidPlan::Pod;
+        match &self.namespaces {
+            Some(namespaces) => {
+                namespaces.join(&mut plan.spec, pid)?;
+                plan.user = namespaces.user().cloned();
+            }
+            None => join_none(&mut plan.spec, pid)?,
         }
+        if let PidPlan::Container(target) = &plan.pid {
+            let process = self.live(target)?.first_process()?;
+            join_pid_namespace_of(&mut plan.spec, process)?;
+        }
+        Ok(())
     }
 
     fn started(
@@ -405,7 +411,7 @@ impl Containers {
         self.pod = match (std::mem::replace(&mut self.pod, Pod::None), made) {
             (Pod::Making(request), Some(response)) => Pod::Made(request, response),
             (Pod::Making(_), None) => {
-                self.pid_namespace = None;
+                self.namespaces = None;
                 Pod::None
             }
             (other, _) => other,

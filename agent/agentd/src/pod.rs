@@ -2,7 +2,8 @@
 
 use std::{fs, io, path::Path};
 
-use agent::agent::StartPodRequest;
+use agent::agent::{self as wire, StartPodRequest};
+use container::{IdMapping, IdMappings, NamespacesPlan};
 use rustix::{
     system::sethostname,
     time::{ClockId, Timespec, clock_settime},
@@ -12,6 +13,16 @@ use crate::{
     fault::{Fault, FaultKind},
     machine::{PROCESSORS, processors},
 };
+
+const SYSCTLS: &str = "/proc/sys";
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// The network is the guest's, and the root of a user namespace has no capability there. In a pod of its own nobody else is kept from ports
+/// below 1024 and from `ping` by that.
+const FOR_A_ROOT_WITHOUT_THE_NETWORK: [(&str, &str); 2] = [
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+];
 
 /// Applies a request to the machine. On a host it refuses what would change the host.
 pub(crate) fn apply(request: &StartPodRequest, guest: bool) -> Result<(), Fault> {
@@ -32,12 +43,72 @@ pub(crate) fn apply(request: &StartPodRequest, guest: bool) -> Result<(), Fault>
         sethostname(request.hostname.as_bytes())
             .map_err(|errno| failed("set the host name", &errno.into()))?;
     }
-    for (name, value) in &request.sysctls {
-        let path = sysctl_path(name)?;
-        fs::write(Path::new("/proc/sys").join(path), value)
-            .map_err(|error| failed(&format!("set sysctl {name} to {value:?}"), &error))?;
+    let user = request.user_namespace.is_some();
+    if user && guest {
+        for (name, value) in FOR_A_ROOT_WITHOUT_THE_NETWORK {
+            set_sysctl(name, value)?;
+        }
+    }
+    let in_guest = |name: &str| !(user && is_of_ipc(name));
+    for (name, value) in request.sysctls.iter().filter(|(name, _)| in_guest(name)) {
+        set_sysctl(name, value)?;
     }
     bring_online(request.processors)
+}
+
+/// The namespaces that a request asks for beside the guest's first ones.
+pub(crate) fn namespaces(request: &StartPodRequest) -> Result<Option<NamespacesPlan>, Fault> {
+    let user = request.user_namespace.as_ref().map(mappings).transpose()?;
+    if user.is_none() && !request.share_pid_namespace {
+        return Ok(None);
+    }
+    let mut ipc_sysctls = Vec::new();
+    for (name, value) in request.sysctls.iter().filter(|(name, _)| is_of_ipc(name)) {
+        ipc_sysctls.push((Path::new(SYSCTLS).join(sysctl_path(name)?), value.clone()));
+    }
+    Ok(Some(NamespacesPlan {
+        pid: request.share_pid_namespace,
+        hostname: request.hostname.clone(),
+        ipc_sysctls: if user.is_some() {
+            ipc_sysctls
+        } else {
+            Vec::new()
+        },
+        user,
+    }))
+}
+
+/// What a user namespace's root is to own of a guest, which is the pod's alone.
+pub(crate) fn give_to(root: (u32, u32)) -> Result<(), Fault> {
+    let (uid, gid) = root;
+    std::os::unix::fs::chown(SHARED_MEMORY, Some(uid), Some(gid))
+        .map_err(|error| failed(&format!("give {SHARED_MEMORY} to the pod's root"), &error))
+}
+
+fn mappings(user: &wire::UserNamespace) -> Result<IdMappings, Fault> {
+    let list = |list: &[wire::IdMapping]| {
+        let list = list.iter().map(|range| IdMapping {
+            container: range.container_id,
+            guest: range.guest_id,
+            length: range.length,
+        });
+        list.collect()
+    };
+    Ok(IdMappings::checked(list(&user.uids), list(&user.gids))?)
+}
+
+/// Those of an IPC namespace (ipc_namespaces(7)).
+fn is_of_ipc(name: &str) -> bool {
+    let name = name.replace('/', ".");
+    ["kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+fn set_sysctl(name: &str, value: &str) -> Result<(), Fault> {
+    let path = sysctl_path(name)?;
+    fs::write(Path::new(SYSCTLS).join(path), value)
+        .map_err(|error| failed(&format!("set sysctl {name} to {value:?}"), &error))
 }
 
 fn set_clock(wall_clock_ns: i64) -> Result<(), Fault> {

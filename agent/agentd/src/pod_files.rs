@@ -57,8 +57,12 @@ impl PodFiles {
         }
     }
 
-    /// Keeps those that the request has, and no others.
-    pub(crate) fn keep(&self, request: &StartPodRequest) -> Result<(), PodFileError> {
+    /// Keeps those that the request has, and no others. They are this user's and group's, the root of the pod's user namespace, if it has one.
+    pub(crate) fn keep(
+        &self,
+        request: &StartPodRequest,
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), PodFileError> {
         self.remove()?;
         let hostname = line(&request.hostname);
         let files = [
@@ -73,7 +77,7 @@ impl PodFiles {
         for ((name, _), content) in files {
             let path = self.folder.join(name);
             if !content.is_empty() {
-                fs::write(&path, content).map_err(failed(&path))?;
+                write(&path, content, owner).map_err(failed(&path))?;
             }
         }
         Ok(())
@@ -90,13 +94,18 @@ impl PodFiles {
     }
 
     /// Those that a container of this specification is to see. With a host name of its own it has a file of its own, in its folder.
-    pub(crate) fn of(&self, spec: &Spec, folder: &Path) -> Result<Vec<PodFile>, PodFileError> {
+    pub(crate) fn of(
+        &self,
+        spec: &Spec,
+        folder: &Path,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Vec<PodFile>, PodFileError> {
         let (name, target) = HOSTNAME;
         let mut files = Vec::new();
         let own = spec.hostname().as_deref().unwrap_or_default();
         if !own.is_empty() && self.folder.exists() {
             let source = folder.join(name);
-            fs::write(&source, line(own)).map_err(failed(&source))?;
+            write(&source, line(own).as_bytes(), owner).map_err(failed(&source))?;
             files.push(PodFile { source, target });
         }
         for (name, target) in [RESOLV_CONF, HOSTS, HOSTNAME] {
@@ -107,6 +116,14 @@ impl PodFiles {
             }
         }
         Ok(files)
+    }
+}
+
+fn write(path: &Path, content: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
+    fs::write(path, content)?;
+    match owner {
+        Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
+        None => Ok(()),
     }
 }
 

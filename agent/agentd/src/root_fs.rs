@@ -9,7 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
-use container::Folder;
+use container::{Folder, UserNamespace};
 use rustix::{
     fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags},
     io::Errno,
@@ -45,6 +45,8 @@ pub(crate) enum RootFsError {
         "the directory {path} can't be a lower layer: overlayfs takes no : , or \\ in its name"
     )]
     DirectoryName { path: PathBuf },
+    #[error("mount the image with its owners mapped into the pod's user namespace")]
+    Owners(#[source] io::Error),
     #[error("mount {bytes} bytes of memory for the writable layer")]
     Writable { bytes: u64, source: io::Error },
     #[error(transparent)]
@@ -67,16 +69,25 @@ pub(crate) struct Writable<'a> {
     pub(crate) layer: &'a OnceLock<Layer>,
 }
 
-/// Mounts all of it in the container's folder. What it has mounted when it fails is [`unmount`]'s, and the layer its holder's.
+/// Mounts all of it in the container's folder; what the image says is root's is the root's of the user namespace, if there is one. What it
+/// has mounted when it fails is [`unmount`]'s, and the layer its holder's.
 pub(crate) fn mount(
     folder: &Folder,
     image: &Image,
     writable: &Writable<'_>,
+    user: Option<&UserNamespace>,
 ) -> Result<(), RootFsError> {
     for path in [folder.image(), folder.writable(), folder.root()] {
         fs::create_dir(&path).map_err(|source| RootFsError::MountPoint { path, source })?;
     }
-    let lower = mount_image(folder, image)?;
+    let mut lower = mount_image(folder, image)?;
+    if let Some(user) = user {
+        // overlayfs has no mapping of its own: it shows what the layers show, and keeps in the writable one what it is told (kernel
+        // documentation, filesystems/idmappings, "Idmappings when creating idmapped mounts").
+        let target = folder.image();
+        container::map_owners(&lower, &target, user).map_err(RootFsError::Owners)?;
+        lower = target;
+    }
     mount_writable(&folder.writable(), writable)?;
     let (upper, work) = (
         folder.writable().join("upper"),
@@ -145,7 +156,13 @@ fn copy_xattrs(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Unmounts what of it is mounted.
 pub(crate) fn unmount(folder: &Folder) -> Result<(), RootFsError> {
-    for path in [folder.root(), folder.writable(), folder.image()] {
+    // With its owners mapped, the image is mounted over itself.
+    for path in [
+        folder.root(),
+        folder.writable(),
+        folder.image(),
+        folder.image(),
+    ] {
         match rustix::mount::unmount(&path, UnmountFlags::NOFOLLOW) {
             // Not mounted, or not there (umount2(2)).
             Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}

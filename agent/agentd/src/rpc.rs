@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use agent::{MAX_SPEC_BYTES, PROTOCOL_VERSION, agent as wire, agent_ttrpc::Agent};
 use async_trait::async_trait;
-use container::{PidNamespace, spec};
+use container::{IdMappings, NamespacesPlan, PodNamespaces, spec};
 use tokio::sync::{Notify, Semaphore};
 use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
 
@@ -18,7 +18,7 @@ use crate::{
     machine, network, pod,
     pod_files::{self, PodFiles},
     scratch::Scratch,
-    start::{self, ContainerPlan, RootPlan, StdioPlan, window_size},
+    start::{self, ContainerPlan, PidPlan, RootPlan, StdioPlan, window_size},
     usage,
     volumes::{VolumeMount, Volumes},
 };
@@ -83,13 +83,19 @@ impl Agent for Service {
         pod_files::check(&request)?;
         let disk = request.scratch_pci_address.as_str();
         let disk = (!disk.is_empty()).then(|| disk.parse()).transpose()?;
+        let namespaces = pod::namespaces(&request)?;
         let wanted = request.network.as_ref().map(network::parse).transpose()?;
         if let PodState::Made(response) = self.owner.begin_pod(request.clone()).await? {
             return Ok(response);
         }
         let (owner, network) = (self.owner.clone(), self.network.clone());
         let scratch = self.scratch.clone();
-        let files = PodFiles::below(&self.setting.state);
+        let making = Making {
+            guest: network.guest,
+            request,
+            files: PodFiles::below(&self.setting.state),
+            namespaces,
+        };
         Ok(to_its_end(async move {
             let devices = async {
                 network.set(wanted, DEVICE_DEADLINE).await?;
@@ -99,7 +105,7 @@ impl Agent for Service {
                 }
             };
             let made = match devices.await {
-                Ok(()) => make_pod(&owner, network.guest, (request, files), plan).await,
+                Ok(()) => make_pod(&owner, making, plan).await,
                 Err(fault) => Err(fault),
             };
             owner.end_pod(made.as_ref().ok().cloned()).await;
@@ -394,7 +400,8 @@ impl Service {
             root: plan,
             writable_bytes: root.writable_bytes,
             stdio: StdioPlan::parse(request.stdio.get_or_default())?,
-            share_pid_namespace: request.share_pid_namespace,
+            pid: PidPlan::parse(request)?,
+            user: None,
             mounts: VolumeMount::parse_all(&request.mounts)?,
         })
     }
@@ -423,36 +430,48 @@ async fn mount_scratch(scratch: Scratch, address: PciAddress) -> Result<(), Faul
     .await
 }
 
+/// A pod that is being made.
+struct Making {
+    guest: bool,
+    request: wire::StartPodRequest,
+    files: PodFiles,
+    namespaces: Option<NamespacesPlan>,
+}
+
+impl Making {
+    /// Blocks.
+    fn carry_out(self) -> Result<Option<PodNamespaces>, Fault> {
+        pod::apply(&self.request, self.guest)?;
+        let user = self.namespaces.as_ref().and_then(|plan| plan.user.as_ref());
+        let root = user.map(IdMappings::root);
+        let kept = self.files.keep(&self.request, root);
+        kept.map_err(|error| Fault::internal(&error))?;
+        if let (Some(root), true) = (root, self.guest) {
+            pod::give_to(root)?;
+        }
+        let make = |plan| PodNamespaces::start(start::THIS_PROGRAM.as_ref(), plan);
+        let made = self.namespaces.map(make).transpose();
+        made.map_err(|failure| {
+            let fault = Fault::from(failure);
+            let message = format!("make the pod's namespaces: {}", fault.message);
+            Fault { message, ..fault }
+        })
+    }
+}
+
 async fn make_pod(
     owner: &Owner,
-    guest: bool,
-    (request, files): (wire::StartPodRequest, PodFiles),
+    making: Making,
     plan: Option<ContainerPlan>,
 ) -> Result<wire::StartPodResponse, Fault> {
-    let namespace = start::blocking(move || {
-        pod::apply(&request, guest)?;
-        files
-            .keep(&request)
-            .map_err(|error| Fault::internal(&error))?;
-        pid_namespace(&request)
-    })
-    .await?;
-    owner.keep_pid_namespace(namespace).await;
+    let namespaces = start::blocking(move || making.carry_out()).await?;
+    owner.keep_namespaces(namespaces).await;
     let mut response = wire::StartPodResponse::default();
     if let Some(plan) = plan {
         let process = owner.start_container(plan).await?;
         response.container = Some(started(process)).into();
     }
     Ok(response)
-}
-
-fn pid_namespace(request: &wire::StartPodRequest) -> Result<Option<PidNamespace>, Fault> {
-    let make = || PidNamespace::start(start::THIS_PROGRAM.as_ref());
-    let made = request.share_pid_namespace.then(make).transpose();
-    made.map_err(|error| {
-        let message = format!("make the pod's PID namespace: {error}");
-        Fault::new(FaultKind::Internal, message)
-    })
 }
 
 fn limited<'a>(field: &str, json: &'a [u8]) -> Result<&'a [u8], Fault> {

@@ -4,8 +4,8 @@ use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use agent::agent as wire;
 use container::{
-    ChildStdio, Folder, Launch, LaunchError, Launched, Process as OciProcess, Spec, WindowSize,
-    cgroup::Cgroup, mount_files, mount_volumes,
+    ChildStdio, Folder, Launch, LaunchError, Launched, Process as OciProcess, Spec, UserNamespace,
+    WindowSize, cgroup::Cgroup, mount_files, mount_volumes,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::spawn_blocking;
@@ -36,9 +36,20 @@ pub(crate) struct ContainerPlan {
     pub(crate) root: RootPlan,
     pub(crate) writable_bytes: u64,
     pub(crate) stdio: StdioPlan,
-    /// In the pod's PID namespace.
-    pub(crate) share_pid_namespace: bool,
+    pub(crate) pid: PidPlan,
+    /// The pod's, which the specification has joined. Its owner says it.
+    pub(crate) user: Option<UserNamespace>,
     pub(crate) mounts: Vec<VolumeMount>,
+}
+
+/// In which PID namespace a container is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PidPlan {
+    /// The one that the specification says.
+    Specified,
+    Pod,
+    /// Of the first process of this one.
+    Container(ContainerId),
 }
 
 /// What is to be below the container's writable layer.
@@ -62,6 +73,22 @@ pub(crate) struct Running {
     pub(crate) launch: Launch,
     pub(crate) process: Process,
     pub(crate) shares_pid_namespace: bool,
+}
+
+impl PidPlan {
+    pub(crate) fn parse(request: &wire::StartContainerRequest) -> Result<Self, Fault> {
+        match (
+            request.share_pid_namespace,
+            request.target_container_id.as_str(),
+        ) {
+            (true, "") => Ok(Self::Pod),
+            (false, "") => Ok(Self::Specified),
+            (false, target) => Ok(Self::Container(ContainerId::parse(target)?)),
+            (true, _) => Err(Fault::invalid(
+                "a container can't be in the pod's PID namespace and in that of a target",
+            )),
+        }
+    }
 }
 
 impl StdioPlan {
@@ -123,28 +150,31 @@ pub(crate) async fn container(
         cgroup,
     };
     let (mut spec, read_only) = (plan.spec, plan.writable_bytes == 0);
+    let shares_pid_namespace = plan.pid != PidPlan::Specified;
     let files = PodFiles::below(&setting.state);
     let (first, layer) = (launch.clone(), Arc::clone(&holdings.layer));
     let started = start(plan.stdio, move |stdio| {
+        let user = plan.user;
         let writable = Writable {
             bytes: plan.writable_bytes,
             scratch: &scratch,
             layer: &layer,
         };
-        root_fs::mount(&folder, &image, &writable).map_err(|error| Fault::internal(&error))?;
-        let mounts = volumes.bind(&plan.mounts, &folder)?;
+        root_fs::mount(&folder, &image, &writable, user.as_ref())
+            .map_err(|error| Fault::internal(&error))?;
+        let mounts = volumes.bind(&plan.mounts, &folder, user.as_ref())?;
         mount_volumes(&mut spec, &mounts, &folder.root())?;
-        let files = files.of(&spec, folder.path());
+        let files = files.of(&spec, folder.path(), user.as_ref().map(UserNamespace::root));
         let files = files.map_err(|error| Fault::internal(&error))?;
         mount_files(&mut spec, &files, &folder.root(), !read_only)?;
-        Ok(first.create(spec, read_only, stdio)?)
+        Ok(first.create(spec, (read_only, user), stdio)?)
     });
     match started.await {
         Ok(process) => Ok(Running {
             holdings,
             launch,
             process,
-            shares_pid_namespace: plan.share_pid_namespace,
+            shares_pid_namespace,
         }),
         Err(fault) => Err(undo(holdings, fault).await),
     }

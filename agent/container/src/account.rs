@@ -78,6 +78,13 @@ impl SettledUser {
     }
 }
 
+/// Where the user's home is, as the container's /etc/passwd has it.
+pub(crate) fn home(root: &Path, uid: u32) -> Result<Option<String>, Failure> {
+    let passwd = read(root, "/etc/passwd")?;
+    let found = entries(&passwd).find(|fields| field_number(fields, 2) == Some(uid));
+    Ok(found.and_then(|fields| fields.get(5).map(|home| (*home).to_owned())))
+}
+
 /// What the lookup came to.
 #[derive(Debug, PartialEq, Eq)]
 struct Account {

@@ -11,7 +11,7 @@ use libcontainer::{
     container::{Container, builder::ContainerBuilder},
     syscall::syscall::SyscallType,
 };
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use serde::Serialize;
 
 use crate::{
@@ -26,14 +26,16 @@ use crate::{
     message::Order,
     oom_score,
     spec::{self, LastSteps},
+    streams::own_pipes,
     terminal::ConsoleSocket,
+    user_namespace::UserNamespace,
 };
 
 /// Starts the container's first process and returns when it has been executed.
 pub(crate) fn create(
     order: &Order,
     mut spec: Spec,
-    root: (PathBuf, bool),
+    (root, read_only, user_namespace): (PathBuf, bool, Option<UserNamespace>),
     streams: Vec<OwnedFd>,
 ) -> Result<Started, Failure> {
     let folder = Folder::open(order.folder.clone());
@@ -42,12 +44,12 @@ pub(crate) fn create(
         .linux()
         .as_ref()
         .and_then(|linux| linux.resources().clone());
-    let user = settle(&mut spec, &root.0)?;
+    let user = settle(&mut spec, &root, user_namespace.as_ref())?;
     let identity = user.identity();
-    if annotation::every_device(&spec)? {
-        guest_devices::add(&mut spec, Path::new("/dev"))?;
-    }
-    let (spec, last) = spec::prepare(spec, root, user, order)?;
+    own_pipes(&streams, guest_uid(&spec, user_namespace.as_ref())?)?;
+    devices(&mut spec, user_namespace.is_some())?;
+    let root = (root, read_only);
+    let (spec, last) = spec::prepare(spec, root, (user, user_namespace), order)?;
     write_json(&folder.config(), &spec)?;
     write_json(&folder.last_steps(), &last)?;
     let limited = cgroup.create().and_then(|()| match &resources {
@@ -69,15 +71,43 @@ pub(crate) fn create(
 }
 
 /// What of the process depends on the container's files, and on what the agent may do.
-fn settle(spec: &mut Spec, root: &Path) -> Result<SettledUser, Failure> {
+fn settle(
+    spec: &mut Spec,
+    root: &Path,
+    user_namespace: Option<&UserNamespace>,
+) -> Result<SettledUser, Failure> {
     let groups = annotation::groups(spec)?;
     let Some(process) = spec.process_mut() else {
         return Err(Failure::invalid("the specification has no process"));
     };
     let user = SettledUser::settle(process, root, groups)?;
-    inside::working_directory(root, process.cwd())?;
+    let owner = user_namespace.map(UserNamespace::root);
+    inside::working_directory(root, process.cwd(), owner)?;
     oom_score::set(process)?;
     Ok(user)
+}
+
+/// Who the first process is in the guest.
+fn guest_uid(spec: &Spec, user_namespace: Option<&UserNamespace>) -> Result<u32, Failure> {
+    let user = spec.process().as_ref().map(Process::user);
+    match (user, user_namespace) {
+        (Some(user), Some(namespace)) => namespace.mappings.user(user),
+        (Some(user), None) => Ok(user.uid()),
+        (None, _) => Ok(0),
+    }
+}
+
+/// In a user namespace no node can be made, so the guest's are mounted.
+fn devices(spec: &mut Spec, in_user_namespace: bool) -> Result<(), Failure> {
+    let folder = Path::new("/dev");
+    match (annotation::every_device(spec)?, in_user_namespace) {
+        (true, true) => Err(Failure::invalid(
+            "a container in a user namespace can't have all of the guest's devices: its root is not the guest's",
+        )),
+        (true, false) => guest_devices::add(spec, folder),
+        (false, true) => guest_devices::bind(spec, folder),
+        (false, false) => Ok(()),
+    }
 }
 
 fn run(

@@ -1,22 +1,22 @@
 //! In the launcher: one more process in a container that runs.
 
-use std::{
-    fs::{self, File},
-    os::fd::OwnedFd,
-    path::Path,
-};
+use std::{fs, os::fd::OwnedFd, path::Path};
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, User};
 
 use crate::{
+    account,
     cgroup::Cgroup,
     create::{builder, console_socket, receive_terminal, write_json},
-    executor::LastExecutor,
+    executor::{LastExecutor, Report},
     failure::Failure,
     folder::Folder,
+    identity::Newcomer,
     message::Order,
     oom_score,
-    spec::{self, LastSteps},
+    spec::{self, LastSteps, OfContainer},
+    streams::own_pipes,
+    user_namespace::UserNamespace,
 };
 
 /// Starts the process and returns when its command has been executed.
@@ -32,18 +32,29 @@ pub(crate) fn exec(
         .map_err(|error| Failure::internal("read the container's specification", &error))?;
     container.user.apply(&mut process, &folder.root())?;
     oom_score::set(&mut process)?;
-    let (process, last) = spec::prepare_process(
-        process,
-        (container.seccomp, container.user),
-        order.terminal.is_some(),
-    );
+    let newcomer = match &container.user_namespace {
+        Some(namespace) => Some(newcomer(&mut process, namespace, &folder)?),
+        None => None,
+    };
+    let guest_uid = newcomer
+        .as_ref()
+        .map_or(process.user().uid(), Newcomer::guest_uid);
+    own_pipes(&streams, guest_uid)?;
+    let container = OfContainer {
+        seccomp: container.seccomp,
+        user: container.user,
+        user_namespace: container.user_namespace,
+    };
+    let (process, last) = spec::prepare_process(process, container, order.terminal.is_some());
     let process_file = folder.of_this_launch("process.json");
     write_json(&process_file, &process)?;
     let cgroup = Cgroup::at(&order.cgroup).of_exec(exec_id);
     let door = cgroup
         .create_and_open()
         .map_err(|error| Failure::internal("make the exec's cgroup", &error))?;
-    let started = run(order, &folder, (&process_file, last, door), streams);
+    let (executor, report) = LastExecutor::new(last, order.terminal)?;
+    let executor = executor.through(door).joining(newcomer);
+    let started = run(order, &folder, (&process_file, executor, report), streams);
     // It has been read, and a leftover goes with the container's folder.
     drop(fs::remove_file(&process_file));
     if started.is_err() {
@@ -53,14 +64,29 @@ pub(crate) fn exec(
     started
 }
 
+/// For libcontainer the process is the guest's root; who it is to be in the user namespace, it becomes at the end. So its home is looked up here.
+fn newcomer(
+    process: &mut Process,
+    namespace: &UserNamespace,
+    folder: &Folder,
+) -> Result<Newcomer, Failure> {
+    let user = process.user().clone();
+    process.set_user(User::default());
+    let mut env = process.env().clone().unwrap_or_default();
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        let home = account::home(&folder.root(), user.uid())?;
+        env.extend(home.map(|home| format!("HOME={home}")));
+    }
+    process.set_env(Some(env));
+    Newcomer::new(namespace, user)
+}
+
 fn run(
     order: &Order,
     folder: &Folder,
-    (process_file, last, door): (&Path, LastSteps, File),
+    (process_file, executor, report): (&Path, LastExecutor, Report),
     streams: Vec<OwnedFd>,
 ) -> Result<(i32, Option<OwnedFd>), Failure> {
-    let (executor, report) = LastExecutor::new(last, order.terminal)?;
-    let executor = executor.through(door);
     let console = console_socket(order, folder)?;
     let built = builder(order, folder, executor, streams, console.as_ref())?
         .as_tenant()

@@ -28,10 +28,11 @@ use rustix::{
 
 use crate::{
     failure::{Failure, FailureKind},
+    identity::Newcomer,
     message::WindowSize,
     read_only,
     spec::LastSteps,
-    sys,
+    streams, sys,
 };
 
 /// execvp(3) without a PATH looks here.
@@ -48,6 +49,8 @@ pub(crate) struct LastExecutor {
     report: Rc<OwnedFd>,
     /// Moves the process that writes to it into the exec's cgroup.
     door: Option<Rc<File>>,
+    /// Of an exec in a user namespace.
+    newcomer: Option<Rc<Newcomer>>,
     /// libcontainer looks HOME up in the container's /etc/passwd.
     home: Rc<OnceCell<String>>,
 }
@@ -70,6 +73,7 @@ impl LastExecutor {
             window,
             report: Rc::new(report),
             door: None,
+            newcomer: None,
             home: Rc::new(OnceCell::new()),
         };
         Ok((executor, Report { pipe }))
@@ -79,6 +83,14 @@ impl LastExecutor {
     pub(crate) fn through(self, door: File) -> Self {
         Self {
             door: Some(Rc::new(door)),
+            ..self
+        }
+    }
+
+    /// The process joins a user namespace before it becomes the command.
+    pub(crate) fn joining(self, newcomer: Option<Newcomer>) -> Self {
+        Self {
+            newcomer: newcomer.map(Rc::new),
             ..self
         }
     }
@@ -105,6 +117,11 @@ impl LastExecutor {
         if let Some(window) = self.window {
             set_window_size(window)
                 .map_err(|error| Failure::internal("set the size of the terminal", &error))?;
+            let newcomer = self.newcomer.as_ref();
+            streams::own_terminal(newcomer.map_or(steps.uid, |newcomer| newcomer.guest_uid()))?;
+        }
+        if let Some(newcomer) = &self.newcomer {
+            newcomer.join()?;
         }
         let arguments = strings(&steps.args)?;
         let environment = strings(&self.environment())?;

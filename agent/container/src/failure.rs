@@ -41,6 +41,13 @@ impl Failure {
         }
     }
 
+    pub(crate) fn precondition(message: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Precondition,
+            message: message.into(),
+        }
+    }
+
     /// What `execve` answered for `command`, in the words of execve(2).
     pub(crate) fn from_execve(command: &str, error: &io::Error) -> Self {
         let kind = match error.kind() {

@@ -1,12 +1,13 @@
-//! The devices of this guest, as nodes for a privileged container. Main function: [`add`]. Only the agent can know them.
+//! The devices of this guest: as nodes for a privileged container ([`add`]), and mounted for one in a user namespace ([`bind`]). Only the agent
+//! can know them.
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt, MetadataExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Spec};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, MountBuilder, Spec};
 
 use crate::failure::Failure;
 
@@ -33,6 +34,47 @@ pub(crate) fn add(spec: &mut Spec, folder: &Path) -> Result<(), Failure> {
         }
         linux.set_devices(Some(all));
     }
+    Ok(())
+}
+
+/// Mounts the nodes of `folder`, the guest's, in the place of those that the specification lists, with the modes that it says.
+pub(crate) fn bind(spec: &mut Spec, folder: &Path) -> Result<(), Failure> {
+    let Some(wanted) = spec.linux_mut().as_mut().and_then(|linux| {
+        let devices = linux.devices().clone();
+        linux.set_devices(None);
+        devices
+    }) else {
+        return Ok(());
+    };
+    let there = find(folder).map_err(|error| {
+        Failure::internal(&format!("list the devices in {}", folder.display()), &error)
+    })?;
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for device in &wanted {
+        let at = device.path().display();
+        let same = |one: &&LinuxDevice| {
+            (one.typ(), one.major(), one.minor()) == (device.typ(), device.major(), device.minor())
+        };
+        let found = there.iter().find(same).ok_or_else(|| {
+            let text =
+                format!("the guest has no device for {at}, and a user namespace can't make one");
+            Failure::invalid(text)
+        })?;
+        let source = folder.join(found.path().strip_prefix("/dev").unwrap_or(found.path()));
+        let mode = fs::Permissions::from_mode(device.file_mode().unwrap_or(0o666));
+        fs::set_permissions(&source, mode)
+            .map_err(|error| Failure::internal(&format!("set the mode of {at}"), &error))?;
+        let options = ["bind", "nosuid", "noexec"].map(str::to_owned).to_vec();
+        let mount = MountBuilder::default()
+            .destination(device.path())
+            .typ("bind")
+            .source(source)
+            .options(options)
+            .build()
+            .map_err(|error| Failure::internal(&format!("mount {at}"), &error))?;
+        mounts.push(mount);
+    }
+    spec.set_mounts(Some(mounts));
     Ok(())
 }
 

@@ -8,7 +8,9 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, open, openat2, unlinkat};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, open, openat2, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::failure::{Failure, FailureKind};
@@ -23,9 +25,14 @@ pub(crate) fn file(root: &Path, path: &Path) -> io::Result<File> {
     Ok(openat2(&root, path, flags, Mode::empty(), STAY_INSIDE)?.into())
 }
 
-/// Makes sure that `path`, a container's working directory, is a folder inside `root`; what is missing of it is made, as runc does.
-pub(crate) fn working_directory(root: &Path, path: &Path) -> Result<(), Failure> {
-    make_folders(root, path).map_err(|error| Failure {
+/// Makes sure that `path`, a container's working directory, is a folder inside `root`; what is missing of it is made, as runc does, for this
+/// user and group if they are not the caller's.
+pub(crate) fn working_directory(
+    root: &Path,
+    path: &Path,
+    owner: Option<(u32, u32)>,
+) -> Result<(), Failure> {
+    make_folders(root, path, owner).map_err(|error| Failure {
         kind: FailureKind::Precondition,
         message: format!(
             "the working directory {} can't be used: {error}",
@@ -55,7 +62,7 @@ pub(crate) fn remove_broken_link(root: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-fn make_folders(root: &Path, path: &Path) -> io::Result<()> {
+fn make_folders(root: &Path, path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     let root = folder(root)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut so_far = PathBuf::from("/");
@@ -68,7 +75,12 @@ fn make_folders(root: &Path, path: &Path) -> io::Result<()> {
         // From the root each time: a link on the way is followed inside.
         match openat2(&root, &so_far, flags, Mode::empty(), STAY_INSIDE) {
             Ok(_there) => {}
-            Err(Errno::NOENT) => mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+            Err(Errno::NOENT) => {
+                mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+                let (uid, gid) = owner.unzip();
+                let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+                chownat(&parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -21,6 +21,7 @@ use crate::{
     folder::Folder,
     launcher::LAUNCHER_ARGUMENT,
     message::{self, Order, Reply, WindowSize, Work},
+    user_namespace::UserNamespace,
 };
 
 /// What a new process reads and writes.
@@ -70,14 +71,15 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Starts the container's first process. The folder's `root` must be mounted.
+    /// Starts the container's first process. The folder's `root` must be mounted. `user` is the pod's user namespace, which the specification has
+    /// joined if there is one.
     ///
     /// # Errors
     /// When the command was not executed.
     pub fn create(
         &self,
         spec: Spec,
-        read_only: bool,
+        (read_only, user): (bool, Option<UserNamespace>),
         stdio: ChildStdio,
     ) -> Result<Launched, LaunchError> {
         let root = self.folder.root();
@@ -86,6 +88,7 @@ impl Launch {
                 spec: Box::new(spec),
                 root,
                 read_only,
+                user,
             },
             stdio,
         )

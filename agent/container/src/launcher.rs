@@ -68,7 +68,8 @@ fn carry_out(mut order: Order, streams: Vec<OwnedFd>) -> Result<Started, Failure
             spec,
             root,
             read_only,
-        } => create(&order, *spec, (root, read_only), streams),
+            user,
+        } => create(&order, *spec, (root, read_only, user), streams),
         Work::Exec { process, exec_id } => {
             let (pid, terminal) = exec(&order, (*process, &exec_id), streams)?;
             Ok(Started {

@@ -23,27 +23,34 @@ mod failure;
 mod files;
 mod folder;
 mod guest_devices;
+mod identity;
+mod idmap;
 mod inside;
 mod launch;
 mod launcher;
 mod message;
 mod oom_score;
-mod pid_namespace;
+mod pod_namespaces;
 mod read_only;
 pub mod spec;
+mod streams;
 mod sys;
 mod terminal;
+mod user_namespace;
 mod volumes;
 
 pub use account::Identity;
 pub use failure::{Failure, FailureKind};
 pub use files::{PodFile, mount_files};
 pub use folder::Folder;
+pub use idmap::map_owners;
 pub use launch::{ChildStdio, Launch, LaunchError, Launched};
 pub use launcher::{LAUNCHER_ARGUMENT, launcher_main};
 pub use message::WindowSize;
 pub use oci_spec::runtime::{Process, Spec};
-pub use pid_namespace::{
-    INIT_ARGUMENT, PAUSE_ARGUMENT, PidNamespace, init_main, join_pid_namespace, pause_main,
+pub use pod_namespaces::{
+    INIT_ARGUMENT, NamespacesPlan, PAUSE_ARGUMENT, PodNamespaces, init_main, join_none,
+    join_pid_namespace_of, pause_main,
 };
+pub use user_namespace::{IdMapping, IdMappings, UserNamespace};
 pub use volumes::{VolumeSource, mount_volumes};

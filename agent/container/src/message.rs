@@ -21,7 +21,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{account::Identity, failure::Failure};
+use crate::{account::Identity, failure::Failure, user_namespace::UserNamespace};
 
 /// A specification of 1 MiB of JSON at the door may grow a little when it is written again.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -59,6 +59,8 @@ pub(crate) enum Work {
         spec: Box<Spec>,
         root: PathBuf,
         read_only: bool,
+        /// The pod's, which the specification joins.
+        user: Option<UserNamespace>,
     },
     /// One more process in a container that runs.
     Exec {

@@ -14,7 +14,10 @@ use oci_spec::runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{account::SettledUser, annotation, failure::Failure, message::Order};
+use crate::{
+    account::SettledUser, annotation, failure::Failure, message::Order,
+    user_namespace::UserNamespace,
+};
 
 /// Reads a container's specification and refuses what this agent cannot carry out.
 ///
@@ -72,21 +75,37 @@ pub(crate) struct LastSteps {
     pub(crate) seccomp: Option<LinuxSeccomp>,
     /// Of the container, made so by its first process.
     pub(crate) read_only_paths: Vec<String>,
+    /// Of the process, as it knows itself.
+    pub(crate) uid: u32,
     /// The container's, for execs.
     pub(crate) user: SettledUser,
+    /// The same.
+    pub(crate) user_namespace: Option<UserNamespace>,
+}
+
+/// What of a container all its processes have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OfContainer {
+    pub(crate) seccomp: Option<LinuxSeccomp>,
+    pub(crate) user: SettledUser,
+    pub(crate) user_namespace: Option<UserNamespace>,
 }
 
 /// Splits a parsed specification.
 pub(crate) fn prepare(
     mut spec: Spec,
     root: (PathBuf, bool),
-    user: SettledUser,
+    (user, user_namespace): (SettledUser, Option<UserNamespace>),
     order: &Order,
 ) -> Result<(Spec, LastSteps), Failure> {
     let process = spec.process().clone().ok_or_else(|| missing("process"))?;
     let mut linux = spec.linux().clone().ok_or_else(|| missing("linux"))?;
-    let seccomp = linux.seccomp().clone();
-    let (process, mut last) = prepare_process(process, (seccomp, user), order.terminal.is_some());
+    let container = OfContainer {
+        seccomp: linux.seccomp().clone(),
+        user,
+        user_namespace,
+    };
+    let (process, mut last) = prepare_process(process, container, order.terminal.is_some());
     last.read_only_paths = linux.readonly_paths().clone().unwrap_or_default();
     linux
         .set_seccomp(None)
@@ -112,10 +131,10 @@ pub(crate) fn prepare(
     Ok((spec, last))
 }
 
-/// The same for one process; filter and user are the container's.
+/// The same for one process.
 pub(crate) fn prepare_process(
     mut process: Process,
-    (seccomp, user): (Option<LinuxSeccomp>, SettledUser),
+    container: OfContainer,
     terminal: bool,
 ) -> (Process, LastSteps) {
     let no_new_privileges = process.no_new_privileges() == Some(true);
@@ -124,9 +143,11 @@ pub(crate) fn prepare_process(
         env: process.env().clone().unwrap_or_default(),
         capabilities: every_set(process.capabilities().as_ref()),
         no_new_privileges,
-        seccomp,
+        seccomp: container.seccomp,
         read_only_paths: Vec::new(),
-        user,
+        uid: process.user().uid(),
+        user: container.user,
+        user_namespace: container.user_namespace,
     };
     process
         .set_terminal(Some(terminal))
@@ -185,12 +206,6 @@ fn check_linux(linux: &Linux) -> Result<(), Failure> {
             "linux.namespaces must have a mount namespace",
         ));
     }
-    // libcontainer does not join it again for an exec, which would run as the guest's root.
-    refuse(
-        has(LinuxNamespaceType::User),
-        "a user namespace",
-        "execs can't join it yet, and the image is not mounted with its ids mapped",
-    )?;
     refuse(
         linux.intel_rdt().is_some(),
         "linux.intelRdt",

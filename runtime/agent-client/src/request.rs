@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent::agent as wire;
-use model::PodNetwork;
+use model::{IdRange, PodNetwork, UserNamespace};
 
 use crate::{network, volume::VolumeMount};
 
@@ -37,6 +37,8 @@ pub struct PodStart {
     pub share_pid_namespace: bool,
     /// Where the disk for writable layers is on the guest's bus; empty: they lie in guest memory.
     pub scratch_pci_address: String,
+    /// Makes a user namespace for all its containers.
+    pub user_namespace: Option<UserNamespace>,
     /// Started in the same call.
     pub container: Option<ContainerStart>,
 }
@@ -53,6 +55,8 @@ pub struct ContainerStart {
     pub stdio: Stdio,
     /// In the pod's PID namespace, whatever the specification says.
     pub share_pid_namespace: bool,
+    /// In the PID namespace of this container, if it says one.
+    pub target_container_id: String,
     /// Each is possible after those before it.
     pub mounts: Vec<VolumeMount>,
 }
@@ -97,9 +101,26 @@ impl From<PodStart> for wire::StartPodRequest {
             hosts: pod.hosts,
             share_pid_namespace: pod.share_pid_namespace,
             scratch_pci_address: pod.scratch_pci_address,
+            user_namespace: pod.user_namespace.map(user_namespace).into(),
             container: pod.container.map(wire::StartContainerRequest::from).into(),
             ..Self::default()
         }
+    }
+}
+
+fn user_namespace(user: UserNamespace) -> wire::UserNamespace {
+    let list = |range: IdRange| {
+        vec![wire::IdMapping {
+            container_id: range.container,
+            guest_id: range.guest,
+            length: range.length,
+            ..wire::IdMapping::default()
+        }]
+    };
+    wire::UserNamespace {
+        uids: list(user.uids),
+        gids: list(user.gids),
+        ..wire::UserNamespace::default()
     }
 }
 
@@ -118,6 +139,7 @@ impl From<ContainerStart> for wire::StartContainerRequest {
             root: Some(root).into(),
             oci_spec: container.oci_spec,
             share_pid_namespace: container.share_pid_namespace,
+            target_container_id: container.target_container_id,
             mounts: container
                 .mounts
                 .into_iter()

@@ -78,6 +78,7 @@ impl From<VolumeMount> for wire::VolumeMount {
             read_only: mount.read_only,
             recursive_read_only: mount.recursive_read_only,
             receives_mounts: mount.receives_mounts,
+            map_owners: mount.map_owners,
             ..Self::default()
         }
     }

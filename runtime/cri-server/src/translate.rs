@@ -13,6 +13,7 @@ mod sandbox_status;
 mod signal;
 mod stats;
 mod streams;
+mod user_namespace;
 mod vm_size;
 mod volumes;
 
@@ -30,5 +31,6 @@ pub(crate) use sandbox_check::{check_sandbox, shares_pid_namespace};
 pub(crate) use sandbox_status::{sandbox, sandbox_status};
 pub(crate) use stats::{Taken, container_stats, sandbox_stats, stats_of_containers};
 pub(crate) use streams::{asked, ports};
+pub(crate) use user_namespace::user_namespace;
 pub(crate) use vm_size::vm_size;
 pub(crate) use volumes::{PlannedMount, PlannedSource, mounts};

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    id::ContainerId,
     limits::{Limits, Rlimit},
     security::Security,
     user::User,
@@ -88,13 +89,15 @@ pub struct WindowSize {
 pub struct Namespaces {
     /// Processes. The pod's shows those of all its containers, and the agent's.
     pub pid: NamespaceOf,
+    /// Processes of this container of the pod, whatever `pid` says.
+    pub pid_target: Option<ContainerId>,
     /// System V IPC, POSIX queues, and with them /dev/shm. Kubernetes' containers share their pod's; a pod's sysctls are in it.
     pub ipc: NamespaceOf,
     /// Host name.
     pub uts: NamespaceOf,
     /// What of the cgroups is seen.
     pub cgroup: NamespaceOf,
-    /// Users: the container's root is another user in the guest.
+    /// Users: the container's root is another user in the guest. It is the pod's, so all its containers say the same.
     pub user: Option<UserNamespace>,
 }
 
@@ -105,7 +108,7 @@ pub enum NamespaceOf {
     /// The container's alone.
     #[default]
     Container,
-    /// The pod's: the guest's first.
+    /// The pod's: the guest's first, or that of the pod's user namespace.
     Pod,
 }
 

@@ -15,6 +15,9 @@ pub struct Mount {
     pub recursive_read_only: bool,
     /// Mounts that are made below it later are seen, too.
     pub receives_mounts: bool,
+    /// Owners are seen through the pod's user namespace: user 0 of what is mounted is its root.
+    #[serde(default)]
+    pub map_owners: bool,
 }
 
 /// Something of the host that a container mounts. Paths are the host's, without links.

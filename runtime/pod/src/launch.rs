@@ -183,6 +183,7 @@ async fn identify(
         hosts: identity.hosts,
         share_pid_namespace: identity.share_pid_namespace,
         scratch_pci_address: scratch,
+        user_namespace: identity.user_namespace,
         ..PodStart::default()
     };
     let attempt = "make the VM into a pod";

@@ -44,7 +44,7 @@ pub use deadlines::Deadlines;
 pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
 pub use launch::Booted;
-pub use oci::{ProfileError, SpecificationError, check_container};
+pub use oci::{ProfileError, SpecificationError, check_container, check_user_namespace};
 pub use pieces::{PieceReader, pieces};
 pub use plan::{
     ContainerPlan, ExecPlan, Hold, Identity, Lifetime, MountPlan, Nic, NicQueue, OutputTo, PodPlan,

@@ -18,7 +18,9 @@ use oci_spec::runtime::{
     get_default_maskedpaths, get_default_readonly_paths,
 };
 
-pub use self::{error::SpecificationError, seccomp::ProfileError};
+pub use self::{
+    error::SpecificationError, namespaces::check_user_namespace, seccomp::ProfileError,
+};
 use crate::{error::PodError, plan::ExecPlan};
 
 /// Version of the OCI runtime specification that the result follows.

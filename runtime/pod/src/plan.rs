@@ -3,7 +3,9 @@
 
 use std::{any::Any, collections::BTreeMap, fmt, fs::File, os::fd::OwnedFd, path::PathBuf};
 
-use model::{ContainerId, ContainerSpec, HostVolume, Mac, Mount, PodId, PodNetwork, VmSize};
+use model::{
+    ContainerId, ContainerSpec, HostVolume, Mac, Mount, PodId, PodNetwork, UserNamespace, VmSize,
+};
 
 use crate::{Deadlines, cgroup::CgroupPlan, container::Note, scratch::ScratchPlan};
 
@@ -68,6 +70,8 @@ pub struct Identity {
     pub network: Option<PodNetwork>,
     /// Whether there is a PID namespace that its containers may share.
     pub share_pid_namespace: bool,
+    /// The user namespace that all its containers are in.
+    pub user_namespace: Option<UserNamespace>,
     /// Every container's /etc/resolv.conf, at most 64 KiB; empty leaves the images' own.
     pub resolv_conf: Vec<u8>,
     /// The same for /etc/hosts.

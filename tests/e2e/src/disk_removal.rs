@@ -194,6 +194,7 @@ impl Vm {
             oci_spec: serde_json::to_vec(&specification())?,
             stdio: Stdio::default(),
             share_pid_namespace: false,
+            target_container_id: String::new(),
             mounts: Vec::new(),
         };
         let mut events = self.agent.events(0).await?;

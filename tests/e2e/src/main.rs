@@ -35,6 +35,7 @@ mod cri_scratch;
 mod cri_shares;
 mod cri_stop;
 mod cri_streaming;
+mod cri_user_namespaces;
 mod cri_volumes;
 mod disk_removal;
 mod frame;
@@ -94,6 +95,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_volumes", cri_volumes::TESTS),
     ("cri_shares", cri_shares::TESTS),
     ("cri_scratch", cri_scratch::TESTS),
+    ("cri_user_namespaces", cri_user_namespaces::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {

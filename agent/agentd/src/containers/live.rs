@@ -64,14 +64,18 @@ impl Live {
         &self.holdings
     }
 
+    /// The pid of the first process, which runs.
+    pub(super) fn first_process(&mut self) -> Result<u32, Fault> {
+        let not_running = format!("container {} is not running", self.launch.container_id);
+        let first = self.process(&ExecId::default())?;
+        let pid = u32::try_from(first.pid).ok();
+        pid.filter(|_| first.exit.is_none())
+            .ok_or_else(|| Fault::precondition(not_running))
+    }
+
     /// Takes the id for a process that is to be started.
     pub(super) fn reserve(&mut self, exec: &ExecId) -> Result<Launch, Fault> {
-        if self.process(&ExecId::default())?.exit.is_some() {
-            let container = &self.launch.container_id;
-            return Err(Fault::precondition(format!(
-                "container {container} is not running"
-            )));
-        }
+        self.first_process()?;
         if self.processes.contains_key(exec) {
             return Err(Fault::new(
                 FaultKind::AlreadyExists,

@@ -4,7 +4,7 @@ use agent::{
     agent::{Event, StartPodRequest, StartPodResponse},
     stdio::Open,
 };
-use container::{Identity, PidNamespace, Process as OciProcess, WindowSize};
+use container::{Identity, PodNamespaces, Process as OciProcess, WindowSize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::not_found;
@@ -121,8 +121,8 @@ pub(super) enum Command {
         request: Box<StartPodRequest>,
         reply: Reply<PodState>,
     },
-    KeepPidNamespace {
-        namespace: Option<PidNamespace>,
+    KeepNamespaces {
+        namespaces: Option<PodNamespaces>,
     },
     EndPod {
         made: Option<StartPodResponse>,
@@ -260,9 +260,9 @@ impl Owner {
         .await
     }
 
-    /// For containers that ask for it. One that was kept before ends.
-    pub(crate) async fn keep_pid_namespace(&self, namespace: Option<PidNamespace>) {
-        self.tell(Command::KeepPidNamespace { namespace }).await;
+    /// For the containers that come. Those that were kept before end.
+    pub(crate) async fn keep_namespaces(&self, namespaces: Option<PodNamespaces>) {
+        self.tell(Command::KeepNamespaces { namespaces }).await;
     }
 
     /// None when it could not be made.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use agent::agent as wire;
-use container::{Folder, VolumeSource};
+use container::{Folder, UserNamespace, VolumeSource};
 use rustix::{
     fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstat, mkdirat, openat2},
     io::Errno,
@@ -41,6 +41,7 @@ pub(crate) struct VolumeMount {
     make_sub_path: bool,
     destination: PathBuf,
     options: Vec<&'static str>,
+    map_owners: bool,
 }
 
 impl VolumeMount {
@@ -84,6 +85,7 @@ impl VolumeMount {
             make_sub_path: mount.make_sub_path,
             destination,
             options,
+            map_owners: mount.map_owners,
         })
     }
 }
@@ -94,19 +96,20 @@ impl Volumes {
         &self,
         mounts: &[VolumeMount],
         folder: &Folder,
+        user: Option<&UserNamespace>,
     ) -> Result<Vec<VolumeSource>, Fault> {
         let _turn = self.turn();
         let numbered = mounts.iter().enumerate();
         numbered
-            .map(|(number, mount)| self.bind_one(number, mount, folder))
+            .map(|(number, mount)| self.bind_one((number, mount), folder, user))
             .collect()
     }
 
     fn bind_one(
         &self,
-        number: usize,
-        mount: &VolumeMount,
+        (number, mount): (usize, &VolumeMount),
         folder: &Folder,
+        user: Option<&UserNamespace>,
     ) -> Result<VolumeSource, Fault> {
         let content = self.content(&mount.volume)?;
         let place = |source| VolumeSource {
@@ -114,8 +117,26 @@ impl Volumes {
             destination: mount.destination.clone(),
             options: mount.options.clone(),
         };
+        let mapped_by = match (mount.map_owners, user) {
+            (false, _) => None,
+            (true, Some(user)) => Some(user),
+            (true, None) => {
+                return Err(Fault::precondition(format!(
+                    "the owners of the mount at {} can't be mapped: the pod has no user namespace",
+                    mount.destination.display()
+                )));
+            }
+        };
         if mount.sub_path.as_os_str().is_empty() {
-            return Ok(place(content));
+            if user.is_none() {
+                return Ok(place(content));
+            }
+            // The namespace's root can't go through the agent's folders to a volume.
+            let attempt = format!("hold volume {}", mount.volume);
+            let found = rustix::fs::open(&content, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+            let found = found.map_err(|errno| failed(&attempt)(errno.into()))?;
+            let point = hold(&found, &folder.mounts(), number, mapped_by);
+            return Ok(place(point.map_err(failed(&attempt))?));
         }
         let missing = || {
             Fault::new(
@@ -131,7 +152,7 @@ impl Volumes {
             Errno::NOENT | Errno::NOTDIR => missing(),
             errno => failed(&attempt)(errno.into()),
         })?;
-        let point = hold(&found, &folder.mounts(), number).map_err(failed(&attempt))?;
+        let point = hold(&found, &folder.mounts(), number, mapped_by).map_err(failed(&attempt))?;
         Ok(place(point))
     }
 }
@@ -143,7 +164,12 @@ fn resolve(root: &Path, path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// Mounts what is open as one more of `folder`.
-fn hold(found: &OwnedFd, folder: &Path, number: usize) -> io::Result<PathBuf> {
+fn hold(
+    found: &OwnedFd,
+    folder: &Path,
+    number: usize,
+    mapped_by: Option<&UserNamespace>,
+) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let point = folder.join(number.to_string());
     match FileType::from_raw_mode(fstat(found)?.st_mode) {
@@ -152,7 +178,10 @@ fn hold(found: &OwnedFd, folder: &Path, number: usize) -> io::Result<PathBuf> {
         _ => return Err(io::Error::other("it is no folder and no regular file")),
     }
     let source = format!("/proc/self/fd/{}", found.as_raw_fd());
-    mount_bind(source.as_str(), &point)?;
+    match mapped_by {
+        Some(user) => container::map_owners(Path::new(&source), &point, user)?,
+        None => mount_bind(source.as_str(), &point)?,
+    }
     Ok(point)
 }
 

@@ -67,6 +67,45 @@ fn every_node_is_found_but_the_containers_own() {
 }
 
 #[test]
+fn listed_device_becomes_a_mount_of_the_guests_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let fuse = folder.path().join("fuse");
+    let mode = Mode::from_raw_mode(0o600);
+    let made = mknodat(
+        CWD,
+        &fuse,
+        FileType::CharacterDevice,
+        mode,
+        makedev(10, 229),
+    );
+    if let Err(error) = made {
+        println!("SKIPPED: device nodes can't be made here: {error}");
+        return;
+    }
+    let json = |minor: u32| {
+        format!(
+            r#"{{"ociVersion":"1.2.0","linux":{{"devices":[{{"path":"/dev/own","type":"c","major":10,"minor":{minor},"fileMode":438}}]}}}}"#
+        )
+    };
+    let mut spec: Spec = serde_json::from_str(&json(229)).unwrap();
+    bind(&mut spec, folder.path()).unwrap();
+    assert_eq!(spec.linux().as_ref().unwrap().devices(), &None);
+    let mounts = spec.mounts().clone().unwrap();
+    let [mount] = &mounts[..] else {
+        panic!("{mounts:?}");
+    };
+    assert_eq!(mount.destination(), Path::new("/dev/own"));
+    assert_eq!(mount.source().as_deref(), Some(fuse.as_path()));
+    assert_eq!(fs::metadata(&fuse).unwrap().mode() & 0o7777, 0o666);
+    let mut spec: Spec = serde_json::from_str(&json(7)).unwrap();
+    let failure = bind(&mut spec, folder.path()).unwrap_err();
+    assert!(
+        failure.message.contains("no device for /dev/own"),
+        "{failure}"
+    );
+}
+
+#[test]
 fn folder_that_is_not_there_is_named() {
     let failure = add(&mut Spec::default(), Path::new("/not/there")).unwrap_err();
     assert!(failure.message.contains("/not/there"), "{failure}");

@@ -47,7 +47,7 @@ fn only_a_link_that_leads_nowhere_is_removed() {
 fn working_directory_is_made_inside() {
     let root = root();
     let check = |path: &str, expect: &str| {
-        working_directory(root.path(), Path::new(path)).unwrap();
+        working_directory(root.path(), Path::new(path), None).unwrap();
         assert!(root.path().join(expect).is_dir(), "{path}");
     };
     check("/", "etc");
@@ -61,7 +61,7 @@ fn working_directory_is_made_inside() {
 fn working_directory_that_cannot_be_is_named() {
     let root = root();
     let check = |path: &str| {
-        let failure = working_directory(root.path(), Path::new(path)).unwrap_err();
+        let failure = working_directory(root.path(), Path::new(path), None).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Precondition);
         assert!(failure.message.contains(path), "{}", failure.message);
     };

@@ -26,8 +26,6 @@ fn specification_beyond_this_agent_is_refused_with_the_reason() {
         &spec(PROCESS, "{}"),
         "linux.namespaces must have a mount namespace",
     );
-    let user = r#"{"namespaces":[{"type":"mount"},{"type":"user"}]}"#;
-    check(&spec(PROCESS, user), "a user namespace is not supported");
     let no_command = r#"{"user":{"uid":0,"gid":0},"args":[],"cwd":"/"}"#;
     check(&spec(no_command, LINUX), "process.args names no command");
     let relative = r#"{"user":{"uid":0,"gid":0},"args":["x"],"cwd":"tmp"}"#;
@@ -67,7 +65,7 @@ fn unnamed_capability_sets_become_empty() {
     let process = r#"{"user":{"uid":0,"gid":0},"args":["x"],"cwd":"/",
         "capabilities":{"bounding":["CAP_KILL"]},"noNewPrivileges":false}"#;
     let process = parse_process(process.as_bytes()).unwrap();
-    let (process, last) = prepare_process(process, (None, SettledUser::default()), true);
+    let (process, last) = prepare_process(process, OfContainer::default(), true);
     assert_eq!(process.capabilities(), &None);
     assert_eq!(process.no_new_privileges(), None);
     assert_eq!(process.terminal(), Some(true));
@@ -90,7 +88,7 @@ fn limits_and_seccomp_are_not_left_to_libcontainer() {
         terminal: None,
         work: crate::message::Work::Nothing,
     };
-    let (spec, last) = prepare(spec, root, SettledUser::default(), &order).unwrap();
+    let (spec, last) = prepare(spec, root, (SettledUser::default(), None), &order).unwrap();
     let linux = spec.linux().as_ref().unwrap();
     assert_eq!((linux.resources(), linux.seccomp()), (&None, &None));
     assert_eq!(

@@ -33,6 +33,7 @@ pub(crate) struct Wanted {
     pub(crate) stdio: Stdio,
     pub(crate) writable_bytes: u64,
     pub(crate) share_pid_namespace: bool,
+    pub(crate) target: String,
     pub(crate) mounts: Vec<VolumeMount>,
 }
 
@@ -56,6 +57,9 @@ impl Host {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let cgroup = format!("/cofferdam-test-{}-{number}", std::process::id());
         let folder = tempfile::tempdir().unwrap();
+        // The root of a user namespace has to get to its own root, as from a guest's /run.
+        let passable = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        fs::set_permissions(folder.path(), passable).unwrap();
         make_root(&folder.path().join("image"));
         let path = |name: &str| folder.path().join(name).display().to_string();
         // Where the machine has the controllers in version 1, an empty version 2 tree is what there is.
@@ -119,6 +123,7 @@ impl Host {
             oci_spec: serde_json::to_vec(&wanted.spec).unwrap(),
             stdio: wanted.stdio,
             share_pid_namespace: wanted.share_pid_namespace,
+            target_container_id: wanted.target,
             mounts: wanted.mounts,
         };
         self.agent.start_container(container, DEADLINE).await
@@ -290,6 +295,7 @@ pub(crate) fn command(args: &[&str]) -> Wanted {
         stdio: Stdio::default(),
         writable_bytes: 1 << 20,
         share_pid_namespace: false,
+        target: String::new(),
         mounts: Vec::new(),
     }
 }

@@ -15,4 +15,5 @@ mod pid_namespace;
 mod process;
 mod security;
 mod stream;
+mod user_namespace;
 mod volume;

@@ -1,4 +1,4 @@
-//! A PID namespace that the containers of a pod share.
+//! A PID namespace that the containers of a pod share, and one that is another container's.
 
 use agent_client::{AgentError, PodStart, ProcessEnd, ProcessRef};
 
@@ -76,6 +76,44 @@ async fn end_of_the_first_process_ends_the_container_and_no_other() {
         .await
         .unwrap();
     assert_eq!(host.end_of(&other).await.0, ProcessEnd::Signaled(15));
+    host.stop().await;
+}
+
+fn targeting(target: &str, script: &str) -> Wanted {
+    Wanted {
+        target: target.to_owned(),
+        ..shell(script)
+    }
+}
+
+#[tokio::test]
+async fn container_is_among_the_processes_of_its_target() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    host.create("app", shell("sleep 4713; true")).await.unwrap();
+    let script =
+        "tr '\\0' ' ' </proc/1/cmdline; echo; ps | grep -c '[s]leep 4713$'; sleep 1000 & echo out";
+    let finished = host.run(targeting("app", script)).await;
+    // Its own end takes what it has left, and nothing of the target's.
+    assert_eq!(finished.stdout, "/bin/sh -c sleep 4713; true \n1\nout\n");
+    host.create("debug", targeting("app", "sleep 1000"))
+        .await
+        .unwrap();
+    host.agent
+        .signal_container("app", 9, DEADLINE)
+        .await
+        .unwrap();
+    // The target's first process is its namespace's.
+    assert_eq!(host.finish("debug", "").await.end, ProcessEnd::Signaled(9));
+    let check = async |target: &str, words: &str| {
+        let error = host.create("late", targeting(target, "true")).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        host.assert_nothing_left("late");
+    };
+    check("app", "container app is not running").await;
+    check("none", "no container none").await;
     host.stop().await;
 }
 

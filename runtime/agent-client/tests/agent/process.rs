@@ -449,6 +449,7 @@ async fn pod_is_made_once_with_its_container() {
         oci_spec: serde_json::to_vec(&wanted.spec).unwrap(),
         stdio: wanted.stdio,
         share_pid_namespace: false,
+        target_container_id: String::new(),
         mounts: Vec::new(),
     };
     let mut pod = PodStart {

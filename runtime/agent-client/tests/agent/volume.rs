@@ -42,6 +42,7 @@ fn mount(volume: &str, sub_path: &str, destination: &str) -> VolumeMount {
             read_only: false,
             recursive_read_only: false,
             receives_mounts: false,
+            map_owners: false,
         },
     }
 }

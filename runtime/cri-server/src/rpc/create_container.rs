@@ -2,10 +2,12 @@
 
 use std::{io, sync::Arc};
 
-use cri::v1::{ContainerConfig, CreateContainerRequest, CreateContainerResponse};
+use cri::v1::{ContainerConfig, CreateContainerRequest, CreateContainerResponse, NamespaceMode};
 use images::{Image, Rootfs};
 use model::ContainerId;
-use pod::{ContainerPlan, MountPlan, OutputTo, PodPhase, Root, RootSegment, VolumeSource};
+use pod::{
+    ContainerPhase, ContainerPlan, MountPlan, OutputTo, PodPhase, Root, RootSegment, VolumeSource,
+};
 use tonic::Status;
 
 use crate::{
@@ -33,6 +35,7 @@ pub(crate) async fn create_container(
     let asked = config.image.as_ref().map(|image| image.image.clone());
     let asked = asked.filter(|name| !name.is_empty());
     let asked = asked.ok_or_else(|| Status::invalid_argument("the container has no image"))?;
+    find_target(node, &known, &mut config)?;
     let profile = match translate::seccomp_file(&config)? {
         Some(path) => Some(seccomp_profile::read(path).await?),
         None => None,
@@ -65,6 +68,37 @@ pub(crate) async fn create_container(
     Ok(CreateContainerResponse {
         container_id: id.to_string(),
     })
+}
+
+/// Makes the id of a target whole. It is of the same pod, and runs.
+fn find_target(
+    node: &Node,
+    known: &Arc<Known>,
+    config: &mut ContainerConfig,
+) -> Result<(), Status> {
+    let linux = config.linux.as_mut();
+    let security = linux.and_then(|linux| linux.security_context.as_mut());
+    let Some(options) = security
+        .and_then(|security| security.namespace_options.as_mut())
+        .filter(|options| options.pid() == NamespaceMode::Target)
+    else {
+        return Ok(());
+    };
+    let asked = &options.target_id;
+    let found = node.pods.container(asked).map_err(|missing| {
+        let text = format!("the target_id {asked:?} leads to no container: {missing}");
+        Status::invalid_argument(text)
+    })?;
+    if found.known.pod.id() != known.pod.id() {
+        let text = format!("the container {asked:?} is no target: it is in another pod");
+        return Err(Status::invalid_argument(text));
+    }
+    if !matches!(found.container.phase, ContainerPhase::Running { .. }) {
+        let text = format!("the container {asked:?} is no target: it does not run");
+        return Err(Status::failed_precondition(text));
+    }
+    options.target_id = found.id.to_string();
+    Ok(())
 }
 
 /// What the container mounts. The names of images become those that never lead to another one.

@@ -137,6 +137,7 @@ async fn identity(
         nics: attachment.nics,
         network: Some(attachment.network),
         share_pid_namespace: translate::shares_pid_namespace(linux),
+        user_namespace: translate::user_namespace(linux)?,
         resolv_conf: texts.resolv_conf,
         hosts: texts.hosts,
     };

@@ -84,7 +84,7 @@ fn handlers(settings: &Settings) -> Vec<RuntimeHandler> {
         name: name.to_owned(),
         features: Some(RuntimeHandlerFeatures {
             recursive_read_only_mounts: false,
-            user_namespaces: false,
+            user_namespaces: true,
         }),
     })
     .collect()

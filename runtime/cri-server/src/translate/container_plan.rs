@@ -15,7 +15,10 @@ use model::{ContainerSpec, Limits, Terminal};
 use pod::SpecificationError;
 
 pub(crate) use self::security::seccomp_file;
-use super::{refusal::Refusal, resources, sandbox_check::shares_pid_namespace, signal};
+use super::{
+    refusal::Refusal, resources, sandbox_check::shares_pid_namespace, signal,
+    user_namespace::user_namespace,
+};
 use crate::settings::ContainerDefaults;
 
 const MIB: u64 = 1 << 20;
@@ -42,7 +45,8 @@ pub(crate) fn container_plan(
     defaults: ContainerDefaults,
     seccomp_profile: Option<String>,
 ) -> Result<Planned, Refusal> {
-    check::check(config, sandbox)?;
+    let user = user_namespace(sandbox.linux.as_ref())?;
+    check::check(config, sandbox, user.as_ref())?;
     let linux = config.linux.clone().unwrap_or_default();
     let asked = linux.security_context.unwrap_or_default();
     let settings = image.config.config().clone().unwrap_or_default();
@@ -63,7 +67,7 @@ pub(crate) fn container_plan(
         read_only_root: asked.readonly_rootfs,
         no_new_privileges: asked.no_new_privs,
         security: security::security(config, seccomp_profile)?,
-        namespaces: security::namespaces(asked.namespace_options.as_ref(), pod_shares_pid)?,
+        namespaces: security::namespaces(asked.namespace_options.as_ref(), pod_shares_pid, user)?,
         rlimits: Vec::new(),
         oom_score_adj: resources::oom_score_adj(&resources)?,
     };

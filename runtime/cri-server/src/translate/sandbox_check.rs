@@ -2,11 +2,11 @@
 
 use cri::v1::{
     LinuxSandboxSecurityContext, NamespaceMode as Mode, NamespaceOption, PodSandboxConfig,
-    PodSandboxMetadata, UserNamespace,
+    PodSandboxMetadata,
 };
 use prost::Message;
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, user_namespace::user_namespace};
 use crate::limits;
 
 /// Gives the sandbox's metadata if all that it asks for can be done.
@@ -45,6 +45,7 @@ pub(crate) fn check_sandbox(config: &PodSandboxConfig) -> Result<PodSandboxMetad
     {
         security_context(security)?;
     }
+    user_namespace(config.linux.as_ref())?;
     Ok(metadata)
 }
 
@@ -87,27 +88,7 @@ fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
             Mode::Container | Mode::Pod => {}
         }
     }
-    match &options.userns_options {
-        Some(user) => user_namespace(user),
-        None => Ok(()),
-    }
-}
-
-fn user_namespace(user: &UserNamespace) -> Result<(), Refusal> {
-    let mappings = !user.uids.is_empty() || !user.gids.is_empty();
-    match user.mode() {
-        Mode::Container | Mode::Target => Err(Refusal::invalid(format!(
-            "the user namespace mode is POD or NODE, not {}",
-            user.mode().as_str_name()
-        ))),
-        Mode::Node if mappings => Err(Refusal::invalid(
-            "user namespace mode NODE takes no id mappings",
-        )),
-        Mode::Pod if mappings => Err(Refusal::unimplemented(
-            "user namespaces are not implemented (hostUsers: false): the VM is the border between pod and node",
-        )),
-        Mode::Node | Mode::Pod => Ok(()),
-    }
+    Ok(())
 }
 
 /// Whether its containers see one another's processes. POD is CRI's default (api.proto, NamespaceOption.pid); kubelet always says

@@ -8,9 +8,9 @@
 use std::path::{Component, Path};
 
 use cri::v1::{ContainerConfig, Mount, MountPropagation};
-use model::HostVolume;
+use model::{HostVolume, UserNamespace};
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, user_namespace::maps_owners};
 use crate::host_mounts::{HostMount, Kind};
 
 /// Where the kubelet says in which file it expects a container's last words.
@@ -46,8 +46,11 @@ pub(crate) enum PlannedSource {
 }
 
 /// Refuses what can never be right, and what no VM can have.
-pub(super) fn check_mounts(mounts: &[Mount]) -> Result<(), Refusal> {
+/// `user` is the pod's user namespace.
+pub(super) fn check_mounts(mounts: &[Mount], user: Option<&UserNamespace>) -> Result<(), Refusal> {
     mounts.iter().try_for_each(check_form)?;
+    let mut mapped = mounts.iter().map(|mount| maps_owners(mount, user));
+    mapped.try_for_each(|maps| maps.map(|_checked| ()))?;
     mounts.iter().try_for_each(check_possible)
 }
 
@@ -75,6 +78,8 @@ pub(crate) fn mounts(
             read_only: mount.readonly,
             recursive_read_only: mount.recursive_read_only,
             receives_mounts: mount.propagation() == MountPropagation::PropagationHostToContainer,
+            // They have been checked, and there are both or none.
+            map_owners: !mount.uid_mappings.is_empty(),
         };
         planned.push(PlannedMount { mount, source });
     }
@@ -116,14 +121,10 @@ fn check_form(mount: &Mount) -> Result<(), Refusal> {
 }
 
 fn check_possible(mount: &Mount) -> Result<(), Refusal> {
-    let refuse = |what: &str| Err(impossible(mount, what));
     if mount.propagation() == MountPropagation::PropagationBidirectional {
-        return refuse(
-            "what a container in a VM mounts can't be seen on the node (propagation BIDIRECTIONAL)",
-        );
-    }
-    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        return refuse("owners are not mapped (uid_mappings, gid_mappings)");
+        let why =
+            "what a container in a VM mounts can't be seen on the node (propagation BIDIRECTIONAL)";
+        return Err(impossible(mount, why));
     }
     Ok(())
 }

@@ -21,7 +21,8 @@ pub(super) fn mounts(container: &ContainerSpec) -> Result<Vec<Mount>, OciSpecErr
         )?,
         terminals(container)?,
     ];
-    all.extend(ipc(container.namespaces.ipc)?);
+    let in_user_namespace = container.namespaces.user.is_some();
+    all.extend(ipc(container.namespaces.ipc, in_user_namespace)?);
     all.extend(kernel(container)?);
     Ok(all)
 }
@@ -52,29 +53,24 @@ fn terminals(container: &ContainerSpec) -> Result<Mount, OciSpecError> {
     )
 }
 
-/// The pod's are the guest's own mounts: one /dev/shm for all its containers, and queues that a user namespace could not mount.
-fn ipc(of: NamespaceOf) -> Result<[Mount; 2], OciSpecError> {
+/// The pod's are the guest's own mounts: one /dev/shm for all its containers, and its queues. Those of a pod with a user namespace are of an
+/// IPC namespace of its own.
+fn ipc(of: NamespaceOf, in_user_namespace: bool) -> Result<[Mount; 2], OciSpecError> {
     const BIND: [&str; 4] = ["bind", "nosuid", "noexec", "nodev"];
-    Ok(match of {
-        NamespaceOf::Container => [
-            mount(
-                "/dev/shm",
-                "tmpfs",
-                "shm",
-                &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-            )?,
-            mount(
-                "/dev/mqueue",
-                "mqueue",
-                "mqueue",
-                &["nosuid", "noexec", "nodev"],
-            )?,
-        ],
-        NamespaceOf::Pod => [
-            mount("/dev/shm", "bind", "/dev/shm", &BIND)?,
-            mount("/dev/mqueue", "bind", "/dev/mqueue", &BIND)?,
-        ],
-    })
+    let memory = match of {
+        NamespaceOf::Container => {
+            let options = ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"];
+            mount("/dev/shm", "tmpfs", "shm", &options)
+        }
+        NamespaceOf::Pod => mount("/dev/shm", "bind", "/dev/shm", &BIND),
+    };
+    let queues = if of == NamespaceOf::Container || in_user_namespace {
+        let options = ["nosuid", "noexec", "nodev"];
+        mount("/dev/mqueue", "mqueue", "mqueue", &options)
+    } else {
+        mount("/dev/mqueue", "bind", "/dev/mqueue", &BIND)
+    };
+    Ok([memory?, queues?])
 }
 
 /// A sysfs shows a network namespace, so a user namespace may mount one only where it owns the network, which is the pod's: it gets the

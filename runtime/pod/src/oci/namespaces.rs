@@ -16,7 +16,10 @@ use super::error::SpecificationError;
 pub(super) fn namespaces(wanted: &Namespaces) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     let own = NamespaceOf::Container;
     [
-        (LinuxNamespaceType::Pid, wanted.pid == own),
+        (
+            LinuxNamespaceType::Pid,
+            wanted.pid == own && wanted.pid_target.is_none(),
+        ),
         (LinuxNamespaceType::Ipc, wanted.ipc == own),
         (LinuxNamespaceType::Uts, wanted.uts == own),
         (LinuxNamespaceType::Mount, true),
@@ -27,6 +30,14 @@ pub(super) fn namespaces(wanted: &Namespaces) -> Result<Vec<LinuxNamespace>, Oci
     .filter(|(_, listed)| *listed)
     .map(|(typ, _)| LinuxNamespaceBuilder::default().typ(typ).build())
     .collect()
+}
+
+/// Whether the kernel can make a user namespace of these ranges.
+///
+/// # Errors
+/// With the range that can't be.
+pub fn check_user_namespace(user: &UserNamespace) -> Result<(), SpecificationError> {
+    mappings(user).map(|_mappings| ())
 }
 
 /// The mappings of a user namespace: (uids, gids).

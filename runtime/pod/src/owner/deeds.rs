@@ -198,7 +198,12 @@ async fn run_first_process(
             stdin: spec.stdin,
             terminal,
         },
-        share_pid_namespace: spec.namespaces.pid == NamespaceOf::Pod,
+        share_pid_namespace: spec.namespaces.pid == NamespaceOf::Pod
+            && spec.namespaces.pid_target.is_none(),
+        target_container_id: match &spec.namespaces.pid_target {
+            Some(target) => target.to_string(),
+            None => String::new(),
+        },
         mounts,
     };
     let first = agent_call(

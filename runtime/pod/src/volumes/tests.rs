@@ -143,6 +143,7 @@ fn guest_leaves_it_to_the_host_which_part_of_a_share_is_read_only() {
             read_only: true,
             recursive_read_only,
             receives_mounts: false,
+            map_owners: false,
         };
         let mounted = Mounted { mount, source };
         assert_eq!(in_guest(&mounted).read_only, expect);

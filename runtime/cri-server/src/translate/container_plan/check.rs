@@ -4,15 +4,20 @@ use cri::v1::{
     ContainerConfig, LinuxContainerSecurityContext, NamespaceMode, NamespaceOption,
     PodSandboxConfig, security_profile::ProfileType,
 };
+use model::UserNamespace;
 use prost::Message;
 
 use crate::{
     limits,
-    translate::{refusal::Refusal, volumes},
+    translate::{refusal::Refusal, user_namespace, volumes},
 };
 
-/// Refuses what can't be done, and first what can never be right.
-pub(super) fn check(config: &ContainerConfig, sandbox: &PodSandboxConfig) -> Result<(), Refusal> {
+/// Refuses what can't be done, and first what can never be right. `user` is the pod's user namespace.
+pub(super) fn check(
+    config: &ContainerConfig,
+    sandbox: &PodSandboxConfig,
+    user: Option<&UserNamespace>,
+) -> Result<(), Refusal> {
     let bytes = config.encoded_len();
     if bytes > limits::MOST_CONFIG_BYTES {
         let most = limits::MOST_CONFIG_BYTES;
@@ -29,14 +34,17 @@ pub(super) fn check(config: &ContainerConfig, sandbox: &PodSandboxConfig) -> Res
     if config.stdin_once && !config.stdin {
         return Err(Refusal::invalid("stdin_once needs stdin"));
     }
-    volumes::check_mounts(&config.mounts)?;
+    volumes::check_mounts(&config.mounts, user)?;
+    let security = super::security_context(config);
+    let options = security.and_then(|security| security.namespace_options.as_ref());
+    user_namespace::check_same(options, user)?;
     if let Some(device) = config.cdi_devices.first() {
         return Err(Refusal::unimplemented(format!(
             "the CDI device {:?} can't be given to a container in a VM",
             device.name
         )));
     }
-    match super::security_context(config) {
+    match security {
         Some(security) => security_context(security, sandbox),
         None => Ok(()),
     }
@@ -90,12 +98,6 @@ fn modules(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
 }
 
 fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
-    if options.pid() == NamespaceMode::Target {
-        return Err(Refusal::unimplemented(format!(
-            "the pid namespace of the container {:?} (mode TARGET) can't be joined: a container has its own or the pod's",
-            options.target_id
-        )));
-    }
     for (field, mode) in [
         ("network", options.network()),
         ("pid", options.pid()),
@@ -106,12 +108,6 @@ fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
                 "the {field} namespace of the node (mode NODE) can't be given to a container in a VM"
             )));
         }
-    }
-    let user = options.userns_options.as_ref();
-    if user.is_some_and(|user| !user.uids.is_empty() || !user.gids.is_empty()) {
-        return Err(Refusal::unimplemented(
-            "userns_options can't be carried out (hostUsers: false): the VM is the border between pod and node",
-        ));
     }
     Ok(())
 }

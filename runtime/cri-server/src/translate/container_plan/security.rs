@@ -9,7 +9,10 @@ use cri::v1::{
     ContainerConfig, Device as CriDevice, LinuxContainerSecurityContext, NamespaceMode,
     NamespaceOption, security_profile::ProfileType,
 };
-use model::{CapabilityChanges, Device, NamespaceOf, Namespaces, Seccomp, Security};
+use model::{
+    CapabilityChanges, ContainerId, Device, NamespaceOf, Namespaces, Seccomp, Security,
+    UserNamespace,
+};
 
 use crate::translate::refusal::Refusal;
 
@@ -101,10 +104,12 @@ fn profile(security: &LinuxContainerSecurityContext) -> Result<Profile, Refusal>
     }
 }
 
-/// Host name, queues and shared memory are the pod's; processes are, where the pod says so and the container does not want its own.
+/// Host name, queues, shared memory and users are the pod's; processes are, where the pod says so and the container does not want its own, or
+/// another container's.
 pub(super) fn namespaces(
     options: Option<&NamespaceOption>,
     pod_shares_pid: bool,
+    user: Option<UserNamespace>,
 ) -> Result<Namespaces, Refusal> {
     let shared = options.map_or(pod_shares_pid, |options| {
         options.pid() == NamespaceMode::Pod
@@ -120,10 +125,23 @@ pub(super) fn namespaces(
         } else {
             NamespaceOf::Container
         },
+        pid_target: options.map(target).transpose()?.flatten(),
         ipc: NamespaceOf::Pod,
         uts: NamespaceOf::Pod,
         cgroup: NamespaceOf::Container,
-        user: None,
+        user,
+    })
+}
+
+fn target(options: &NamespaceOption) -> Result<Option<ContainerId>, Refusal> {
+    if options.pid() != NamespaceMode::Target {
+        return Ok(None);
+    }
+    options.target_id.parse().map(Some).map_err(|_bad| {
+        let id = &options.target_id;
+        Refusal::invalid(format!(
+            "the pid namespace mode is TARGET, and target_id {id:?} is no container's id"
+        ))
     })
 }
 

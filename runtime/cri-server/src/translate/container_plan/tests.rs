@@ -347,15 +347,6 @@ fn what_no_guest_does_is_refused_by_its_field() {
         "selinux_options \":::s0:c1\"",
     );
     check(
-        &|security| {
-            security.namespace_options = options(&|options| {
-                options.pid = NamespaceMode::Target.into();
-                options.target_id = "c1".to_owned();
-            });
-        },
-        "\"c1\" (mode TARGET)",
-    );
-    check(
         &|security| security.namespace_options = options(&|options| options.ipc = node),
         "ipc namespace of the node",
     );
@@ -363,17 +354,67 @@ fn what_no_guest_does_is_refused_by_its_field() {
         &|security| security.namespace_options = options(&|options| options.pid = node),
         "pid namespace of the node",
     );
-    check(
-        &|security| {
-            security.namespace_options = options(&|options| {
-                options.userns_options = Some(UserNamespace {
-                    uids: vec![IdMapping::default()],
-                    ..UserNamespace::default()
-                });
-            });
-        },
-        "userns_options",
-    );
+}
+
+#[test]
+fn container_is_in_the_user_namespace_of_its_sandbox() {
+    let range = vec![IdMapping {
+        host_id: 7,
+        container_id: 0,
+        length: 9,
+    }];
+    let options = |mode: NamespaceMode, range: &[IdMapping]| {
+        Some(NamespaceOption {
+            userns_options: Some(UserNamespace {
+                mode: mode.into(),
+                uids: range.to_vec(),
+                gids: range.to_vec(),
+            }),
+            ..NamespaceOption::default()
+        })
+    };
+    let of_sandbox = || LinuxSandboxSecurityContext {
+        namespace_options: options(NamespaceMode::Pod, &range),
+        ..LinuxSandboxSecurityContext::default()
+    };
+    let mapped = plan_in(&asked(), of_sandbox()).unwrap().spec.namespaces;
+    assert_eq!(mapped.user.unwrap().gids.guest, 7);
+    let other = secured(LinuxContainerSecurityContext {
+        namespace_options: options(NamespaceMode::Node, &[]),
+        ..LinuxContainerSecurityContext::default()
+    });
+    let refusal = plan_in(&other, of_sandbox()).unwrap_err();
+    assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+    assert_eq!(plan(&other).unwrap().spec.namespaces.user, None);
+    let mut config = asked();
+    config.mounts = vec![Mount {
+        container_path: "/v".to_owned(),
+        host_path: "/v".to_owned(),
+        uid_mappings: range.clone(),
+        ..Mount::default()
+    }];
+    let refusal = plan_in(&config, of_sandbox()).unwrap_err();
+    assert!(refusal.to_string().contains("gid_mappings"), "{refusal}");
+}
+
+#[test]
+fn target_is_a_container() {
+    let targeting = |id: &str| {
+        secured(LinuxContainerSecurityContext {
+            namespace_options: Some(NamespaceOption {
+                pid: NamespaceMode::Target.into(),
+                target_id: id.to_owned(),
+                ..NamespaceOption::default()
+            }),
+            ..LinuxContainerSecurityContext::default()
+        })
+    };
+    let namespaces = plan(&targeting("c1")).unwrap().spec.namespaces;
+    assert_eq!(namespaces.pid, NamespaceOf::Container);
+    assert_eq!(namespaces.pid_target.unwrap().as_str(), "c1");
+    let refusal = plan(&targeting("")).unwrap_err();
+    assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+    assert!(refusal.to_string().contains("target_id \"\""), "{refusal}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Tests of what is refused, with values.
 
-use cri::v1::{IdMapping, Int64Value, LinuxPodSandboxConfig};
+use cri::v1::{IdMapping, Int64Value, LinuxPodSandboxConfig, UserNamespace};
 
 use super::*;
 
@@ -73,6 +73,7 @@ fn sandbox_as_kubelet_asks_for_it_is_good() {
     }))
     .unwrap();
     check_sandbox(&with_user_namespace(Mode::Node, false)).unwrap();
+    check_sandbox(&with_user_namespace(Mode::Pod, true)).unwrap();
 }
 
 #[test]
@@ -126,11 +127,13 @@ fn sandbox_with_a_mode_that_makes_no_sense_is_invalid() {
 }
 
 #[test]
-fn user_namespaces_are_refused() {
+fn user_namespaces_that_can_not_be_are_refused() {
     check_invalid(&with_user_namespace(Mode::Container, true), "not CONTAINER");
-    check_invalid(&with_user_namespace(Mode::Target, true), "not TARGET");
     check_invalid(&with_user_namespace(Mode::Node, true), "no id mappings");
-    check_unimplemented(&with_user_namespace(Mode::Pod, true), "hostUsers");
+    let mut privileged = with_user_namespace(Mode::Pod, true);
+    let linux = privileged.linux.as_mut().unwrap();
+    linux.security_context.as_mut().unwrap().privileged = true;
+    check_unimplemented(&privileged, "hostUsers");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn decide(mount: Mount, found: HostMount) -> Result<HostVolume, Refusal> {
 }
 
 fn check_refused(mounts: &[Mount], invalid: bool, words: &str) {
-    let refusal = check_mounts(mounts).unwrap_err();
+    let refusal = check_mounts(mounts, None).unwrap_err();
     let is_invalid = matches!(refusal, Refusal::Invalid(_));
     assert_eq!(is_invalid, invalid, "{refusal:?}");
     assert!(refusal.to_string().contains(words), "{refusal}");
@@ -45,7 +45,7 @@ fn check_refused(mounts: &[Mount], invalid: bool, words: &str) {
 #[test]
 fn mounts_that_can_never_be_right_are_invalid() {
     let check = |mount: Mount, words: &str| check_refused(&[mount], true, words);
-    check_mounts(&[]).unwrap();
+    check_mounts(&[], None).unwrap();
     check(mount("etc", "/etc"), "container_path is not");
     check(mount("/a/../etc", "/etc"), "has a ..");
     check(mount("/", "/etc"), "is the root");
@@ -59,7 +59,7 @@ fn mounts_that_can_never_be_right_are_invalid() {
     check(recursive(false, 0), "needs readonly");
     check(recursive(true, 1), "no propagation");
     check(recursive(true, 2), "no propagation");
-    check_mounts(&[recursive(true, 0)]).unwrap();
+    check_mounts(&[recursive(true, 0)], None).unwrap();
     let image = |name: &str, sub_path: &str, readonly| Mount {
         image: Some(ImageSpec {
             image: name.to_owned(),
@@ -73,7 +73,7 @@ fn mounts_that_can_never_be_right_are_invalid() {
     check(image("", "", true), "by its name");
     check(image("i", "/etc", true), "image_sub_path");
     check(image("i", "../etc", true), "image_sub_path");
-    check_mounts(&[image("i", "etc/x", true)]).unwrap();
+    check_mounts(&[image("i", "etc/x", true)], None).unwrap();
     // Also behind one that is only not possible.
     let bidirectional = Mount {
         propagation: 2,
@@ -83,9 +83,10 @@ fn mounts_that_can_never_be_right_are_invalid() {
     check_refused(&[bidirectional], false, "BIDIRECTIONAL");
     let mapped = Mount {
         uid_mappings: vec![IdMapping::default()],
+        gid_mappings: vec![IdMapping::default()],
         ..mount("/a", "/b")
     };
-    check_refused(&[mapped], false, "uid_mappings");
+    check_refused(&[mapped], true, "no user namespace");
 }
 
 #[test]
@@ -201,7 +202,11 @@ fn outer_mounts_come_first_and_flags_are_kept() {
                 readonly: true,
                 ..mount("/a/b", "/1")
             },
-            mount("/c", "/2"),
+            Mount {
+                uid_mappings: vec![IdMapping::default()],
+                gid_mappings: vec![IdMapping::default()],
+                ..mount("/c", "/2")
+            },
             mount("/a", "/3"),
         ],
         ..ContainerConfig::default()
@@ -216,13 +221,14 @@ fn outer_mounts_come_first_and_flags_are_kept() {
                 mount.destination.as_str(),
                 mount.read_only,
                 mount.receives_mounts,
+                mount.map_owners,
             )
         })
         .collect();
     let expect = [
-        ("/c", false, false),
-        ("/a", false, false),
-        ("/a/b", true, true),
+        ("/c", false, false, true),
+        ("/a", false, false, false),
+        ("/a/b", true, true, false),
     ];
     assert_eq!(shown, expect);
 }

@@ -22,6 +22,7 @@ fn namespaces_of_the_container_are_listed() {
     let check = |[pid, ipc, uts, cgroup]: [NamespaceOf; 4], user, expect: &str| {
         let wanted = Namespaces {
             pid,
+            pid_target: None,
             ipc,
             uts,
             cgroup,
