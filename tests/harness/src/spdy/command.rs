@@ -165,6 +165,11 @@ fn read_output(
     loop {
         let (stream, bytes, fin) = match reader.next()? {
             Some(Frame::Data { stream, bytes, fin }) => (stream, bytes, fin),
+            // Kubernetes' own server ends the stream of errors so.
+            Some(Frame::Reset { stream, .. }) if stream == error => {
+                ended.push(stream);
+                continue;
+            }
             Some(Frame::Reset { .. } | Frame::Ping { .. }) => continue,
             Some(Frame::GoAway { .. }) => break,
             other => bail!("in the middle of a command: {other:?}"),
