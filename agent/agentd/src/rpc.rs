@@ -1,10 +1,12 @@
 //! The server's side of agent.proto: each method decodes and checks, calls, and encodes.
 
+mod making;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use agent::{MAX_SPEC_BYTES, PROTOCOL_VERSION, agent as wire, agent_ttrpc::Agent};
 use async_trait::async_trait;
-use container::{IdMappings, NamespacesPlan, PodNamespaces, spec};
+use container::spec;
 use tokio::sync::{Notify, Semaphore};
 use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
 
@@ -12,7 +14,7 @@ use crate::{
     arguments::Setting,
     containers::{FirstProcess, Owner, PodState},
     deadlines::{DEVICE_DEADLINE, MAX_DEVICE_DEADLINE},
-    devices::{self, PciAddress},
+    devices,
     fault::{Fault, FaultKind},
     ids::{ContainerId, ExecId, VolumeId},
     machine, network, pod,
@@ -22,6 +24,8 @@ use crate::{
     usage,
     volumes::{VolumeMount, Volumes},
 };
+
+use making::{Making, make_pod, mount_scratch};
 
 /// What the methods need.
 pub(crate) struct Service {
@@ -413,65 +417,6 @@ async fn to_its_end<Value: Send + 'static>(
 ) -> Result<Value, Fault> {
     let done = tokio::spawn(work).await;
     done.unwrap_or_else(|error| Err(Fault::internal(&error)))
-}
-
-async fn mount_scratch(scratch: Scratch, address: PciAddress) -> Result<(), Fault> {
-    let device = devices::add(address, DEVICE_DEADLINE).await?;
-    let device = device.ok_or_else(|| {
-        Fault::new(
-            FaultKind::NotFound,
-            format!("the scratch disk at {address} is no disk"),
-        )
-    })?;
-    start::blocking(move || {
-        let mounted = scratch.mount(&device);
-        mounted.map_err(|error| Fault::internal(&error))
-    })
-    .await
-}
-
-/// A pod that is being made.
-struct Making {
-    guest: bool,
-    request: wire::StartPodRequest,
-    files: PodFiles,
-    namespaces: Option<NamespacesPlan>,
-}
-
-impl Making {
-    /// Blocks.
-    fn carry_out(self) -> Result<Option<PodNamespaces>, Fault> {
-        pod::apply(&self.request, self.guest)?;
-        let user = self.namespaces.as_ref().and_then(|plan| plan.user.as_ref());
-        let root = user.map(IdMappings::root);
-        let kept = self.files.keep(&self.request, root);
-        kept.map_err(|error| Fault::internal(&error))?;
-        if let (Some(root), true) = (root, self.guest) {
-            pod::give_to(root)?;
-        }
-        let make = |plan| PodNamespaces::start(start::THIS_PROGRAM.as_ref(), plan);
-        let made = self.namespaces.map(make).transpose();
-        made.map_err(|failure| {
-            let fault = Fault::from(failure);
-            let message = format!("make the pod's namespaces: {}", fault.message);
-            Fault { message, ..fault }
-        })
-    }
-}
-
-async fn make_pod(
-    owner: &Owner,
-    making: Making,
-    plan: Option<ContainerPlan>,
-) -> Result<wire::StartPodResponse, Fault> {
-    let namespaces = start::blocking(move || making.carry_out()).await?;
-    owner.keep_namespaces(namespaces).await;
-    let mut response = wire::StartPodResponse::default();
-    if let Some(plan) = plan {
-        let process = owner.start_container(plan).await?;
-        response.container = Some(started(process)).into();
-    }
-    Ok(response)
 }
 
 fn limited<'a>(field: &str, json: &'a [u8]) -> Result<&'a [u8], Fault> {
