@@ -388,8 +388,8 @@ fn ten_outlive(case: &Case) -> Result<()> {
     nothing_known(case, &daemon)
 }
 
-/// Room for a few records.
-const SMALL_DISK: &str = "size=256k";
+/// Room for a few records and scratch disks that hold nothing yet.
+const SMALL_DISK: &str = "size=16m";
 
 fn full_disk(case: &Case) -> Result<()> {
     let state = case.folder().join("daemon");
@@ -414,7 +414,7 @@ fn on_small_disk(case: &Case, state: &Path) -> Result<()> {
     let daemon = Daemon::start(case)?;
     let sandbox = daemon.run_sandbox("before")?;
     let filler = state.join("filler");
-    let full = fs::write(&filler, vec![0; 1 << 20]);
+    let full = fs::write(&filler, vec![0; 32 << 20]);
     ensure!(full.is_err(), "the disk is small");
     let request = RunPodSandboxRequest {
         config: Some(daemon.sandbox_config("while")?),
