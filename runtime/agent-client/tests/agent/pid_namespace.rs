@@ -106,6 +106,11 @@ async fn container_is_among_the_processes_of_its_target() {
         .unwrap();
     // The target's first process is its namespace's.
     assert_eq!(host.finish("debug", "").await.end, ProcessEnd::Signaled(9));
+    let app = ProcessRef {
+        container_id: "app".into(),
+        exec_id: String::new(),
+    };
+    assert_eq!(host.end_of(&app).await.0, ProcessEnd::Signaled(9));
     let check = async |target: &str, words: &str| {
         let error = host.create("late", targeting(target, "true")).await;
         let error = error.unwrap_err().to_string();
