@@ -6,6 +6,7 @@
 
 pub mod cpio;
 pub mod scratch;
+pub mod tool;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
