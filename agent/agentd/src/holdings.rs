@@ -1,10 +1,6 @@
 //! Everything that one container holds in the guest, in one bundle with one teardown, for a failed start and for a removal alike.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-};
+use std::{io, path::PathBuf};
 
 use container::{
     Folder,
@@ -23,8 +19,8 @@ use crate::{
 pub(crate) struct Holdings {
     pub(crate) folder: Folder,
     pub(crate) cgroup: Cgroup,
-    /// On the scratch disk, if the layer is there.
-    pub(crate) layer: Arc<OnceLock<Layer>>,
+    /// Its writable layer, if that lies on the scratch disk.
+    pub(crate) layer: Option<Layer>,
 }
 
 /// What could not be released; the rest has been.
@@ -58,7 +54,7 @@ impl Holdings {
         };
         let killed = self.cgroup.kill().map_err(ReleaseError::from);
         let unmounted = root_fs::unmount(&self.folder).map_err(ReleaseError::from);
-        let layer = self.layer.get().map_or(Ok(()), Layer::remove);
+        let layer = self.layer.as_ref().map_or(Ok(()), Layer::remove);
         let released = volumes::release(&self.folder).map_err(ReleaseError::Volumes);
         let removed = self.cgroup.remove().map_err(ReleaseError::from);
         killed

@@ -62,18 +62,16 @@ pub(crate) fn namespaces(request: &StartPodRequest) -> Result<Option<NamespacesP
     if user.is_none() && !request.share_pid_namespace {
         return Ok(None);
     }
+    // Set in the guest's own IPC namespace otherwise, by `apply`.
+    let own = |name: &str| user.is_some() && is_of_ipc(name);
     let mut ipc_sysctls = Vec::new();
-    for (name, value) in request.sysctls.iter().filter(|(name, _)| is_of_ipc(name)) {
+    for (name, value) in request.sysctls.iter().filter(|(name, _)| own(name)) {
         ipc_sysctls.push((Path::new(SYSCTLS).join(sysctl_path(name)?), value.clone()));
     }
     Ok(Some(NamespacesPlan {
         pid: request.share_pid_namespace,
         hostname: request.hostname.clone(),
-        ipc_sysctls: if user.is_some() {
-            ipc_sysctls
-        } else {
-            Vec::new()
-        },
+        ipc_sysctls,
         user,
     }))
 }

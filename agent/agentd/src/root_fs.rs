@@ -6,7 +6,6 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
 use container::{Folder, UserNamespace};
@@ -17,7 +16,7 @@ use rustix::{
 };
 use thiserror::Error;
 
-use crate::scratch::{Layer, Scratch, ScratchError};
+use crate::scratch::{Layer, ScratchError};
 
 /// Room for the mount points and empty files that a container without a writable layer still needs.
 const MOUNT_POINT_BYTES: u64 = 1 << 20;
@@ -64,9 +63,8 @@ pub(crate) enum RootFsError {
 pub(crate) struct Writable<'a> {
     /// 0: the root is read-only for the container.
     pub(crate) bytes: u64,
-    pub(crate) scratch: &'a Scratch,
-    /// Where the layer is told of, if it is on the scratch disk.
-    pub(crate) layer: &'a OnceLock<Layer>,
+    /// Where it lies on the scratch disk; without it, it lies in memory.
+    pub(crate) layer: Option<&'a Layer>,
 }
 
 /// Mounts all of it in the container's folder; what the image says is root's is the root's of the user namespace, if there is one. What it
@@ -199,14 +197,9 @@ fn mount_image(folder: &Folder, image: &Image) -> Result<PathBuf, RootFsError> {
     }
 }
 
-/// A layer that takes nothing but mount points needs no disk.
 fn mount_writable(target: &Path, writable: &Writable<'_>) -> Result<(), RootFsError> {
-    if writable.bytes > 0
-        && let Some(layer) = writable.scratch.bind(target, writable.bytes)?
-    {
-        // A container's root is mounted once.
-        drop(writable.layer.set(layer));
-        return Ok(());
+    if let Some(layer) = writable.layer {
+        return Ok(layer.bind(target, writable.bytes)?);
     }
     let bytes = writable.bytes.max(MOUNT_POINT_BYTES);
     let options = format!("size={bytes},mode=0755");

@@ -108,26 +108,13 @@ impl Scratch {
         Ok(())
     }
 
-    /// Makes a container's folder with its limit, and binds it to `target`. None when the pod has no disk.
-    pub(crate) fn bind(&self, target: &Path, bytes: u64) -> Result<Option<Layer>, ScratchError> {
-        if self.device.get().is_none() {
-            return Ok(None);
-        }
-        let project = self.next_project.fetch_add(1, Ordering::Relaxed);
-        let layer = Layer {
+    /// A place for one more container's writable layer, where nothing is yet. None when the pod has no disk.
+    pub(crate) fn layer(&self) -> Option<Layer> {
+        self.device.get()?;
+        Some(Layer {
             disk: self.at.clone(),
-            project,
-        };
-        let path = layer.path();
-        make(&path)?;
-        match layer.limit_and_bind(target, bytes) {
-            Ok(()) => Ok(Some(layer)),
-            Err(error) => {
-                // Nothing is in it; the first error is the one to report.
-                drop(fs::remove_dir(&path));
-                Err(error)
-            }
-        }
+            project: self.next_project.fetch_add(1, Ordering::Relaxed),
+        })
     }
 }
 
@@ -136,8 +123,10 @@ impl Layer {
         self.disk.join(LAYERS).join(self.project.to_string())
     }
 
-    fn limit_and_bind(&self, target: &Path, bytes: u64) -> Result<(), ScratchError> {
+    /// Makes the folder with its limit, and binds it to `target`. What a failed attempt has made, [`Layer::remove`] takes away.
+    pub(crate) fn bind(&self, target: &Path, bytes: u64) -> Result<(), ScratchError> {
         let path = self.path();
+        make(&path)?;
         let limited = quota::set_limit(&self.disk, self.project, bytes)
             .and_then(|()| quota::set_project(&path, self.project));
         limited.map_err(|source| ScratchError::Limit {

@@ -141,7 +141,8 @@ pub(crate) async fn container(
     let holdings = Holdings {
         folder: folder.clone(),
         cgroup: Cgroup::at(&cgroup),
-        layer: Arc::default(),
+        // One that takes nothing but mount points needs no disk.
+        layer: (plan.writable_bytes > 0).then(|| scratch.layer()).flatten(),
     };
     let launch = Launch {
         program: THIS_PROGRAM.into(),
@@ -152,13 +153,12 @@ pub(crate) async fn container(
     let (mut spec, read_only) = (plan.spec, plan.writable_bytes == 0);
     let shares_pid_namespace = plan.pid != PidPlan::Specified;
     let files = PodFiles::below(&setting.state);
-    let (first, layer) = (launch.clone(), Arc::clone(&holdings.layer));
+    let (first, layer) = (launch.clone(), holdings.layer.clone());
     let started = start(plan.stdio, move |stdio| {
         let user = plan.user;
         let writable = Writable {
             bytes: plan.writable_bytes,
-            scratch: &scratch,
-            layer: &layer,
+            layer: layer.as_ref(),
         };
         root_fs::mount(&folder, &image, &writable, user.as_ref())
             .map_err(|error| Fault::internal(&error))?;

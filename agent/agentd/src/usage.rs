@@ -73,7 +73,7 @@ pub(crate) fn pod(mut containers: Vec<(ContainerId, Holdings)>) -> wire::PodUsag
 
 /// Bytes and inodes. It has a quota on the scratch disk, or is a file system of its own.
 fn writable(holdings: &Holdings) -> (u64, u64) {
-    if let Some(layer) = holdings.layer.get() {
+    if let Some(layer) = &holdings.layer {
         return layer.usage().unwrap_or_default();
     }
     let Ok(used) = statvfs(holdings.folder.writable()) else {
