@@ -23,7 +23,7 @@ pub(crate) fn store(error: &StoreError) -> Status {
     let code = match error {
         StoreError::NotFound(_) => Code::NotFound,
         StoreError::Ambiguous { .. } => Code::InvalidArgument,
-        StoreError::InUse(_) => Code::FailedPrecondition,
+        StoreError::InUse(_) | StoreError::NotForHost { .. } => Code::FailedPrecondition,
         // Tried again later it may work, but not at once.
         StoreError::Busy { .. } => Code::Aborted,
         _ => Code::Internal,

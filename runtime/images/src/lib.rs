@@ -3,7 +3,7 @@
 //! [`Store::import`] reads an OCI layout, an OCI archive or a `docker save` archive, checks every
 //! digest, turns each layer once into an EROFS blob and merges the layers into one metadata blob
 //! per image. [`Store::open_rootfs`] hands out the result as a list of [`Segment`]s: laid end to end
-//! they are one read-only block device with one plain EROFS on it. An image that comes from elsewhere
+//! they are one read-only block device with one plain EROFS on it; a host mounts the first with the others as its extra devices. An image that comes from elsewhere
 //! is written through an [`Intake`]. Above: `cofferdam` (commands), `registry` (pulls) and, as a
 //! [`Rootfs`] only, `pod`. Below: the file system. Everything here blocks; async callers
 //! give it a blocking thread.

@@ -2,8 +2,9 @@
 //!
 //! The device is `[merged metadata | a layer's blob | another layer's blob …]` end to end. A file of
 //! the merged tree points at the blocks that it has in its layer's blob, moved by where that blob
-//! lies, so the guest sees one plain EROFS without a device table, the host keeps each layer once,
-//! and no file data is copied. Main type: [`Merged`]. Rules of stacking: overlayfs and the OCI image
+//! lies, so the guest sees one plain EROFS, the host keeps each layer once, and no file data is
+//! copied. A device table says where the blobs lie: by it a host mounts the same metadata with each
+//! blob as a device of its own. Main type: [`Merged`]. Rules of stacking: overlayfs and the OCI image
 //! spec (layer.md). Above: `store`; below: `tree`, `erofs`.
 
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::io::Write;
 
 use crate::digest::Digest;
 use crate::erofs::plan::Plan;
-use crate::erofs::{BLOCK_BYTES, ErofsError, write};
+use crate::erofs::{BLOCK_BYTES, ErofsError, format, write};
 use crate::tree::{Content, DataLayout, Directory, HOLE, Metadata, Node, NodeId, Tree};
 
 /// A layer's blob as a part of a device.
@@ -80,17 +81,21 @@ impl Merged {
     ) -> Result<Device, ErofsError> {
         let plan = Plan::of(&self.tree)?;
         let segments = self.renumber_segments(&plan, layers)?;
-        let metadata_blocks = 1 + plan.blocks();
-        let mut blocks = metadata_blocks;
-        let mut starts = Vec::with_capacity(segments.len());
+        let header_blocks = format::header_blocks(segments.len());
+        let metadata_blocks = header_blocks + plan.blocks();
+        let mut next = metadata_blocks;
+        let mut parts = Vec::with_capacity(segments.len());
         for segment in &segments {
-            starts.push(blocks);
-            blocks += segment.length.div_ceil(BLOCK_BYTES);
+            let blocks = segment.length.div_ceil(BLOCK_BYTES);
+            parts.push((segment.diff_id, next, blocks));
+            next += blocks;
         }
-        out.write_all(&write::superblock(&plan, 1, blocks, content)?)
-            .map_err(ErofsError::Write)?;
+        let place = (header_blocks, metadata_blocks);
+        let header = write::superblock(&plan, place, &parts, content)?;
+        out.write_all(&header).map_err(ErofsError::Write)?;
+        let starts: Vec<u64> = parts.iter().map(|(_, first, _)| *first).collect();
         let addresses = write::Addresses {
-            metadata: 1,
+            metadata: header_blocks,
             segments: &starts,
         };
         write::metadata(&self.tree, &plan, &addresses, out)?;
@@ -185,9 +190,9 @@ fn in_segment(node: &Node, segment: u16) -> Node {
     node
 }
 
-/// What identifies a stack of layers: their diff_ids, bottom first.
+/// What identifies a stack of layers, and the form of what is made of it: their diff_ids, bottom first.
 pub(crate) fn stack_digest(diff_ids: impl Iterator<Item = Digest>) -> Digest {
-    let mut text = String::from("cofferdam merged layers\n");
+    let mut text = String::from("cofferdam merged layers with a device table\n");
     for diff_id in diff_ids {
         text.push_str(&diff_id.to_string());
         text.push('\n');

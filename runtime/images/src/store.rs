@@ -104,6 +104,14 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
+    /// Metadata of an earlier version.
+    #[error(
+        "{path} was written by a version that knew no pods on the host; remove the image and pull or import it again"
+    )]
+    NotForHost {
+        /// The metadata.
+        path: PathBuf,
+    },
     /// The archive is refused.
     #[error("read an image from {path}")]
     Source {

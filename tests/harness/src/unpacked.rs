@@ -95,6 +95,25 @@ impl Mount {
         Mount::make("erofs", device, "loop,ro", at)
     }
 
+    /// Several files with one EROFS: the first has its metadata, the others are the devices that its table names.
+    pub fn erofs_of_files(files: &[PathBuf], at: &Path) -> Result<Mount> {
+        let loops: Vec<PathBuf> = files
+            .iter()
+            .map(|file| attach(file))
+            .collect::<Result<_>>()?;
+        let (first, others) = loops.split_first().context("a file at least")?;
+        let devices = others
+            .iter()
+            .map(|device| format!(",device={}", device.display()));
+        let options = format!("ro{}", devices.collect::<String>());
+        let mounted = Mount::make("erofs", first, &options, at);
+        // What is mounted keeps them until it is not.
+        for device in &loops {
+            run(Command::new("losetup").arg("--detach").arg(device))?;
+        }
+        mounted
+    }
+
     /// A new file system in a new file.
     fn new_ext4(file: &Path, at: &Path) -> Result<Mount> {
         let disk = File::create_new(file).with_context(|| format!("create {file:?}"))?;
@@ -135,6 +154,17 @@ impl Drop for Mount {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// Makes a file a loop device.
+fn attach(file: &Path) -> Result<PathBuf> {
+    let mut command = Command::new("losetup");
+    command.args(["--find", "--show", "--read-only"]).arg(file);
+    let output = command.output().context("start losetup")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {said}");
+    let device = String::from_utf8(output.stdout).context("a device's name")?;
+    Ok(device.trim().into())
 }
 
 /// Unpacks the layers of an OCI layout, one folder each, bottom first.

@@ -22,6 +22,12 @@ const SUPER_OFFSET: usize = 1024;
 const COMPAT_SB_CHKSUM: u32 = 0x1;
 const COMPAT_MTIME: u32 = 0x2;
 const INCOMPAT_CHUNKED_FILE: u32 = 0x4;
+const INCOMPAT_DEVICE_TABLE: u32 = 0x8;
+/// `struct erofs_deviceslot`, and the unit in which the superblock says where the table is.
+const SLOT_SIZE: usize = 128;
+/// The table stands right behind the superblock: what is far from it could not be named in 16 bits.
+const TABLE_OFFSET: usize = SUPER_OFFSET + 128;
+const TABLE_SLOT: u16 = 9;
 
 pub(crate) const S_IFMT: u16 = 0o170_000;
 pub(crate) const S_IFSOCK: u16 = 0o140_000;
@@ -46,16 +52,33 @@ pub(crate) struct SuperBlock {
     /// First block of the metadata area; inode numbers count from here.
     pub(crate) meta_block: u32,
     pub(crate) inodes: u64,
-    /// Blocks of the whole device.
+    /// Blocks of the device, without those of the files in its table.
     pub(crate) blocks: u32,
     pub(crate) uuid: [u8; 16],
     pub(crate) chunked: bool,
+    /// Files in its table.
+    pub(crate) devices: u16,
+}
+
+/// A file behind the metadata (`struct erofs_deviceslot`). Where the kernel is given each file as a device of its own, it finds a block by
+/// where the file would be on one device; where it is given one device, it passes the table by (Linux 6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceSlot {
+    pub(crate) content: Digest,
+    pub(crate) first_block: u32,
+    pub(crate) blocks: u32,
+}
+
+/// Blocks that superblock and table take.
+pub(crate) fn header_blocks(devices: usize) -> u64 {
+    (TABLE_OFFSET + devices * SLOT_SIZE).div_ceil(BLOCK_SIZE) as u64
 }
 
 impl SuperBlock {
-    /// Block 0 of the device.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut fields = Fields::new(BLOCK_SIZE);
+    /// The first blocks of the device: superblock and table.
+    pub(crate) fn encode(&self, table: &[DeviceSlot]) -> Vec<u8> {
+        let size = TABLE_OFFSET + table.len() * SLOT_SIZE;
+        let mut fields = Fields::new(size.next_multiple_of(BLOCK_SIZE));
         fields.u32(SUPER_OFFSET, MAGIC);
         fields.u32(SUPER_OFFSET + 8, COMPAT_SB_CHKSUM | COMPAT_MTIME);
         fields.bytes(SUPER_OFFSET + 12, &[BLOCK_BITS]);
@@ -64,18 +87,29 @@ impl SuperBlock {
         fields.u32(SUPER_OFFSET + 36, self.blocks);
         fields.u32(SUPER_OFFSET + 40, self.meta_block);
         fields.bytes(SUPER_OFFSET + 48, &self.uuid);
-        let incompat = if self.chunked {
-            INCOMPAT_CHUNKED_FILE
-        } else {
-            0
-        };
+        let mut incompat = 0;
+        if self.chunked {
+            incompat |= INCOMPAT_CHUNKED_FILE;
+        }
+        if !table.is_empty() {
+            incompat |= INCOMPAT_DEVICE_TABLE;
+            fields.u16(SUPER_OFFSET + 86, self.devices);
+            fields.u16(SUPER_OFFSET + 88, TABLE_SLOT);
+        }
         fields.u32(SUPER_OFFSET + 80, incompat);
-        let sum = crc32c(&fields.0[SUPER_OFFSET..]);
+        for (number, slot) in table.iter().enumerate() {
+            let at = TABLE_OFFSET + number * SLOT_SIZE;
+            fields.bytes(at, slot.content.hex().as_bytes());
+            fields.u32(at + 64, slot.blocks);
+            fields.u32(at + 68, slot.first_block);
+        }
+        // The kernel sums up the rest of the superblock's block, no more.
+        let sum = crc32c(&fields.0[SUPER_OFFSET..BLOCK_SIZE]);
         fields.u32(SUPER_OFFSET + 4, sum);
         fields.0
     }
 
-    /// Bytes of the whole device.
+    /// Bytes of the device, without the files in its table.
     pub(crate) fn blocks_bytes(&self) -> u64 {
         u64::from(self.blocks) * BLOCK_BYTES
     }
@@ -96,12 +130,18 @@ impl SuperBlock {
         }
         let mut uuid = [0; 16];
         uuid.copy_from_slice(&block[SUPER_OFFSET + 48..SUPER_OFFSET + 64]);
+        let incompat = fields.u32(SUPER_OFFSET + 80);
+        let devices = match incompat & INCOMPAT_DEVICE_TABLE {
+            0 => 0,
+            _ => fields.u16(SUPER_OFFSET + 86),
+        };
         Ok(Self {
             meta_block: fields.u32(SUPER_OFFSET + 40),
             inodes: fields.u64(SUPER_OFFSET + 16),
             blocks: fields.u32(SUPER_OFFSET + 36),
             uuid,
-            chunked: fields.u32(SUPER_OFFSET + 80) & INCOMPAT_CHUNKED_FILE != 0,
+            chunked: incompat & INCOMPAT_CHUNKED_FILE != 0,
+            devices,
         })
     }
 }

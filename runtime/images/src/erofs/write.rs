@@ -5,8 +5,8 @@
 use std::io::Write;
 
 use super::format::{
-    BLOCK_BYTES, CHUNK_BASED, FLAT_INLINE, FLAT_PLAIN, Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO,
-    S_IFLNK, S_IFREG, S_IFSOCK, SLOT_BYTES, SuperBlock, encode_device, uuid,
+    BLOCK_BYTES, CHUNK_BASED, DeviceSlot, FLAT_INLINE, FLAT_PLAIN, Inode, S_IFBLK, S_IFCHR,
+    S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, SLOT_BYTES, SuperBlock, encode_device, uuid,
 };
 use super::plan::{Place, Plan, with_marks};
 use super::{ErofsError, dir, xattr};
@@ -22,21 +22,38 @@ pub(crate) struct Addresses<'a> {
     pub(crate) segments: &'a [u64],
 }
 
-/// Block 0 of a device of `blocks` blocks; its UUID follows from `content`.
+/// A part of a device that is a file of its own on the host: its content, its first block and how many it has.
+pub(crate) type Part = (Digest, u64, u64);
+
+/// The first blocks of a device of `blocks` blocks, behind which `parts` stand; its UUID follows from `content`.
 pub(crate) fn superblock(
     plan: &Plan,
-    metadata_block: u64,
-    blocks: u64,
+    (metadata_block, blocks): (u64, u64),
+    parts: &[Part],
     content: &Digest,
 ) -> Result<Vec<u8>, ErofsError> {
+    let slot = |(content, first, blocks): &Part| {
+        Ok(DeviceSlot {
+            content: *content,
+            first_block: block_number(*first)?,
+            blocks: block_number(*blocks)?,
+        })
+    };
+    let table: Vec<DeviceSlot> = parts.iter().map(slot).collect::<Result<_, ErofsError>>()?;
+    let devices = u16::try_from(table.len()).map_err(|_many| ErofsError::TooLarge {
+        what: "number of layers",
+        value: table.len() as u64,
+        limit: u16::MAX.into(),
+    })?;
     let superblock = SuperBlock {
         meta_block: block_number(metadata_block)?,
         inodes: plan.order.len() as u64,
         blocks: block_number(blocks)?,
         uuid: uuid(content),
         chunked: plan.chunked,
+        devices,
     };
-    Ok(superblock.encode())
+    Ok(superblock.encode(&table))
 }
 
 /// Writes the whole metadata area, [`Plan::blocks`] long.

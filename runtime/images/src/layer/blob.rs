@@ -161,7 +161,7 @@ impl<W: WriteAt> BlobWriter<W> {
         let plan = Plan::of(tree).map_err(LayerError::Erofs)?;
         let metadata_block = self.next_block;
         let blocks = metadata_block + plan.blocks();
-        let superblock = write::superblock(&plan, metadata_block, blocks, content);
+        let superblock = write::superblock(&plan, (metadata_block, blocks), &[], content);
         let superblock = superblock.map_err(LayerError::Erofs)?;
         self.out
             .set_length(blocks * BLOCK_BYTES)

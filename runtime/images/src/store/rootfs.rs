@@ -3,6 +3,7 @@
 //! Main type: [`Rootfs`]: what `pod` is handed and gives to the monitor.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -10,6 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use super::record::{self, Blob};
 use super::{Store, StoreError, io_error, lock};
 use crate::digest::Digest;
+use crate::erofs::format::{BLOCK_SIZE, SuperBlock};
 
 /// One file of the device that a VM sees; the device is all segments end to end.
 #[derive(Debug)]
@@ -32,6 +34,33 @@ pub struct Rootfs {
     pub digest: Digest,
     /// Bytes of the whole device.
     pub size: u64,
+}
+
+impl Rootfs {
+    /// Whether a host can mount it with a loop device for each segment: its metadata has to say where they lie.
+    ///
+    /// # Errors
+    /// When it does not, as that of images stored by a version before it did.
+    pub fn check_for_host(&self) -> Result<(), StoreError> {
+        let Some((metadata, parts)) = self.segments.split_first() else {
+            return Err(StoreError::NotFound(self.digest.to_string()));
+        };
+        let path = || metadata.path.clone();
+        let mut block = [0; BLOCK_SIZE];
+        metadata
+            .file
+            .read_exact_at(&mut block, 0)
+            .map_err(io_error("read", &metadata.path))?;
+        let superblock = SuperBlock::decode(&block).map_err(|error| StoreError::Damaged {
+            path: path(),
+            problem: error.to_string(),
+        })?;
+        if usize::from(superblock.devices) == parts.len() {
+            Ok(())
+        } else {
+            Err(StoreError::NotForHost { path: path() })
+        }
+    }
 }
 
 pub(super) fn open(store: &Store, id: Digest) -> Result<Rootfs, StoreError> {

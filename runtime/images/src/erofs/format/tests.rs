@@ -1,6 +1,8 @@
 //! Tests of the fixed structures: each goes out and comes back, and damage is seen.
 
-use super::{Inode, SuperBlock, crc32c, decode_device, encode_device, uuid};
+use super::{
+    DeviceSlot, Inode, SuperBlock, crc32c, decode_device, encode_device, header_blocks, uuid,
+};
 use crate::digest::Digest;
 use crate::tree::Device;
 
@@ -18,12 +20,47 @@ fn superblock_comes_back_and_damage_is_seen() {
         blocks: 12,
         uuid: uuid(&Digest::of(b"x")),
         chunked: true,
+        devices: 0,
     };
-    let mut block: [u8; 4096] = superblock.encode().try_into().unwrap();
+    let mut block: [u8; 4096] = superblock.encode(&[]).try_into().unwrap();
     assert_eq!(SuperBlock::decode(&block).unwrap(), superblock);
     block[2000] ^= 1;
     let error = SuperBlock::decode(&block).unwrap_err();
     assert!(error.to_string().contains("checksum"), "{error}");
+}
+
+#[test]
+fn device_table_follows_the_superblock_over_as_many_blocks_as_it_takes() {
+    let check = |devices: u16, blocks: usize| {
+        let superblock = SuperBlock {
+            meta_block: 1,
+            inodes: 9,
+            blocks: 12,
+            uuid: uuid(&Digest::of(b"x")),
+            chunked: false,
+            devices,
+        };
+        let slot = |number: u16| DeviceSlot {
+            content: Digest::of(&number.to_le_bytes()),
+            first_block: 12 + u32::from(number),
+            blocks: 1,
+        };
+        let table: Vec<_> = (0..devices).map(slot).collect();
+        let header = superblock.encode(&table);
+        assert_eq!(header.len(), blocks * 4096);
+        assert_eq!(header_blocks(table.len()), blocks as u64);
+        let first: &[u8; 4096] = header.first_chunk().unwrap();
+        assert_eq!(SuperBlock::decode(first).unwrap(), superblock);
+        let last = &header[1152 + 128 * (usize::from(devices) - 1)..];
+        let last_slot = table.last().unwrap();
+        assert_eq!(last[..64], *last_slot.content.hex().as_bytes());
+        assert_eq!(last[64..68], 1_u32.to_le_bytes());
+        assert_eq!(last[68..72], last_slot.first_block.to_le_bytes());
+    };
+    check(1, 1);
+    check(23, 1);
+    check(24, 2);
+    check(256, 9);
 }
 
 #[test]
