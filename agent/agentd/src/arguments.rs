@@ -34,6 +34,25 @@ pub(crate) struct Setting {
     pub(crate) state: PathBuf,
     /// The containers' cgroups are below it; from the cgroup mount's root, beginning with a slash.
     pub(crate) cgroup: PathBuf,
+    /// On a host: what the pod does not share with it.
+    pub(crate) own: Own,
+    /// It begins when a byte has come on its standard input, and never without: whoever starts it may have something to do first.
+    pub(crate) waits: bool,
+}
+
+/// What a pod on a host has of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    /// Mounts: what the agent mounts is not seen on the host, and goes with it.
+    pub(crate) mounts: bool,
+    /// System V IPC, POSIX queues, /dev/shm.
+    pub(crate) ipc: bool,
+    /// The host name.
+    pub(crate) uts: bool,
+    /// The network namespace that is mounted there.
+    pub(crate) network: Option<PathBuf>,
+    /// A folder for the writable layers of its containers; without one they are in memory.
+    pub(crate) layers: Option<PathBuf>,
 }
 
 /// What to listen on.
@@ -52,13 +71,18 @@ pub(crate) enum ArgumentError {
     NoValue { option: String },
     #[error("{value} is not unix:PATH; {USAGE}")]
     BadAddress { value: String },
+    #[error("--own {word} is unknown: mounts, ipc and uts are; {USAGE}")]
+    UnknownNamespace { word: String },
+    #[error("--own ipc needs --own mounts, for /dev/shm; {USAGE}")]
+    IpcWithoutMounts,
     #[error("--no-init needs --listen and --stdio; {USAGE}")]
     NoAddress,
     #[error("without --no-init this program is the first process of a guest; {USAGE}")]
     NotInit,
 }
 
-const USAGE: &str = "usage: cofferdam-agent --no-init --listen unix:PATH --stdio unix:PATH [--state FOLDER] [--cgroup /PATH]";
+const USAGE: &str = "usage: cofferdam-agent --no-init --listen unix:PATH --stdio unix:PATH [--state FOLDER] [--cgroup /PATH] \
+                     [--own mounts,ipc,uts] [--network PATH] [--layers FOLDER] [--wait]";
 
 /// Reads the arguments after the program's name. The kernel gives PID 1 those words of its command line that it does not know, so a
 /// guest's agent takes none.
@@ -72,6 +96,8 @@ pub(crate) fn parse(
         stdio: Address::Vsock { port: STDIO_PORT },
         state: "/run/cofferdam".into(),
         cgroup: "/cofferdam".into(),
+        own: Own::default(),
+        waits: false,
     };
     let mut arguments = arguments.peekable();
     if pid == 1 {
@@ -97,8 +123,15 @@ pub(crate) fn parse(
             "--stdio" => setting.stdio = unix(value()?)?,
             "--state" => setting.state = value()?.into(),
             "--cgroup" => setting.cgroup = value()?.into(),
+            "--own" => setting.own.add(&value()?)?,
+            "--network" => setting.own.network = Some(value()?.into()),
+            "--layers" => setting.own.layers = Some(value()?.into()),
+            "--wait" => setting.waits = true,
             _ => return Err(ArgumentError::Unknown { argument }),
         }
+    }
+    if setting.own.ipc && !setting.own.mounts {
+        return Err(ArgumentError::IpcWithoutMounts);
     }
     let addressed = [&setting.rpc, &setting.stdio]
         .iter()
@@ -107,6 +140,23 @@ pub(crate) fn parse(
         (true, _) => Err(ArgumentError::NotInit),
         (false, false) => Err(ArgumentError::NoAddress),
         (false, true) => Ok(Life::Process(setting)),
+    }
+}
+
+impl Own {
+    fn add(&mut self, words: &str) -> Result<(), ArgumentError> {
+        for word in words.split(',') {
+            match word {
+                "mounts" => self.mounts = true,
+                "ipc" => self.ipc = true,
+                "uts" => self.uts = true,
+                _ => {
+                    let word = word.to_owned();
+                    return Err(ArgumentError::UnknownNamespace { word });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -43,6 +43,11 @@ impl Fault {
         Self::new(FaultKind::NotFound, message)
     }
 
+    /// An attempt of ours failed by the kernel's answer.
+    pub(crate) fn internal_io(attempt: &str, error: &std::io::Error) -> Self {
+        Self::new(FaultKind::Internal, format!("{attempt}: {error}"))
+    }
+
     /// An attempt of ours failed; the error says which, and its causes why.
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         Self::new(FaultKind::Internal, chain(error))

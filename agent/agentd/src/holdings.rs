@@ -9,8 +9,8 @@ use container::{
 use thiserror::Error;
 
 use crate::{
+    layer::{Layer, LayerError},
     root_fs::{self, RootFsError},
-    scratch::{Layer, ScratchError},
     volumes,
 };
 
@@ -19,8 +19,8 @@ use crate::{
 pub(crate) struct Holdings {
     pub(crate) folder: Folder,
     pub(crate) cgroup: Cgroup,
-    /// Its writable layer, if that lies on the scratch disk.
-    pub(crate) layer: Option<Layer>,
+    /// Where its writable layer lies, from before anything is made there.
+    pub(crate) layer: Layer,
 }
 
 /// What could not be released; the rest has been.
@@ -31,7 +31,7 @@ pub(crate) enum ReleaseError {
     #[error(transparent)]
     RootFs(#[from] RootFsError),
     #[error(transparent)]
-    Scratch(#[from] ScratchError),
+    Layer(#[from] LayerError),
     #[error("let go of the container's volumes")]
     Volumes(#[source] io::Error),
     #[error("remove {path}")]
@@ -54,12 +54,12 @@ impl Holdings {
         };
         let killed = self.cgroup.kill().map_err(ReleaseError::from);
         let unmounted = root_fs::unmount(&self.folder).map_err(ReleaseError::from);
-        let layer = self.layer.as_ref().map_or(Ok(()), Layer::remove);
         let released = volumes::release(&self.folder).map_err(ReleaseError::Volumes);
         let removed = self.cgroup.remove().map_err(ReleaseError::from);
+        // While something uses the layer it can't go.
+        let emptied = unmounted.and_then(|()| self.layer.remove().map_err(ReleaseError::from));
         killed
-            .and(unmounted)
-            .and(layer.map_err(ReleaseError::from))
+            .and(emptied)
             .and(released)
             .and(removed)
             .and_then(|()| folder())

@@ -1,5 +1,6 @@
-//! cofferdam-agent: PID 1 of a guest, or on a host the agent of the `host` handler. `main` decides which of its lives this
-//! process has; `early` makes the machine usable, `serve` answers the host, and `container::launcher_main` starts a container.
+//! cofferdam-agent: PID 1 of a guest, or on a host the agent of a pod of the `host` kind. `main` decides which of its lives this
+//! process has; `early` makes the machine usable, `host` the process on a host; `serve` answers the host, and `container::launcher_main`
+//! starts a container.
 
 mod arguments;
 mod containers;
@@ -9,7 +10,11 @@ mod early;
 mod events;
 mod fault;
 mod holdings;
+mod host;
+mod host_mounts;
 mod ids;
+mod image_files;
+mod layer;
 mod machine;
 mod network;
 mod pod;
@@ -42,10 +47,13 @@ fn main() -> ExitCode {
         Life::PauseInit => return container::init_main(),
         Life::Version => return print(&format!("cofferdam-agent {}\n", env!("CARGO_PKG_VERSION"))),
         Life::Guest(setting) => match early::prepare_guest() {
-            Ok(()) => serve::serve(setting),
+            Ok(()) => serve::serve(setting, None),
             Err(error) => return fail(&chain(&error)),
         },
-        Life::Process(setting) => serve::serve(setting),
+        Life::Process(setting) => match host::prepare(&setting) {
+            Ok(host_mounts) => serve::serve(setting, host_mounts),
+            Err(error) => return fail(&chain(&error)),
+        },
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,15 +1,16 @@
-//! Makes the guest into a pod: host name, sysctls, processors, clock. Blocks.
+//! Makes the guest into a pod: host name, sysctls, processors, clock. On a host, only what is in namespaces of the pod's own. Blocks.
 
 use std::{fs, io, path::Path};
 
 use agent::agent::{self as wire, StartPodRequest};
 use container::{IdMapping, IdMappings, NamespacesPlan};
 use rustix::{
-    system::sethostname,
+    system::{sethostname, uname},
     time::{ClockId, Timespec, clock_settime},
 };
 
 use crate::{
+    arguments::{Own, Setting},
     fault::{Fault, FaultKind},
     machine::{PROCESSORS, processors},
 };
@@ -24,27 +25,34 @@ const FOR_A_ROOT_WITHOUT_THE_NETWORK: [(&str, &str); 2] = [
     ("net.ipv4.ping_group_range", "0 2147483647"),
 ];
 
+/// The sysctls of an IPC namespace beside those below fs.mqueue (ipc_namespaces(7)).
+const IPC_SYSCTLS: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
 /// Applies a request to the machine. On a host it refuses what would change the host.
-pub(crate) fn apply(request: &StartPodRequest, guest: bool) -> Result<(), Fault> {
-    let plain = request.hostname.is_empty()
-        && request.sysctls.is_empty()
-        && request.processors == 0
-        && request.wall_clock_ns == 0;
-    if !guest && !plain {
-        return Err(Fault::precondition(
-            "this agent runs on a host: hostname, sysctls, processors and wall_clock_ns can't be set",
-        ));
+pub(crate) fn apply(request: &StartPodRequest, setting: &Setting) -> Result<(), Fault> {
+    if !setting.guest {
+        check_host(request, &setting.own)?;
     }
     // The clock first: the other steps leave times behind.
     if request.wall_clock_ns != 0 {
         set_clock(request.wall_clock_ns)?;
     }
-    if !request.hostname.is_empty() {
+    let names = setting.guest || setting.own.uts;
+    if names && !request.hostname.is_empty() {
         sethostname(request.hostname.as_bytes())
             .map_err(|errno| failed("set the host name", &errno.into()))?;
     }
     let user = request.user_namespace.is_some();
-    if user && guest {
+    if user && setting.guest {
         for (name, value) in FOR_A_ROOT_WITHOUT_THE_NETWORK {
             set_sysctl(name, value)?;
         }
@@ -107,6 +115,40 @@ fn set_sysctl(name: &str, value: &str) -> Result<(), Fault> {
     let path = sysctl_path(name)?;
     fs::write(Path::new(SYSCTLS).join(path), value)
         .map_err(|error| failed(&format!("set sysctl {name} to {value:?}"), &error))
+}
+
+fn check_host(request: &StartPodRequest, own: &Own) -> Result<(), Fault> {
+    let refuse = |what: &str| {
+        Err(Fault::precondition(format!(
+            "this agent runs on a host: {what} can't be set"
+        )))
+    };
+    if request.processors != 0 || request.wall_clock_ns != 0 {
+        return refuse("processors and wall_clock_ns");
+    }
+    let hosts = uname().nodename().to_string_lossy().into_owned();
+    if !own.uts && !request.hostname.is_empty() && request.hostname != hosts {
+        return refuse("hostname, without a UTS namespace of the pod's,");
+    }
+    match request.sysctls.keys().find(|name| !is_own(name, own)) {
+        Some(name) => refuse(&format!("sysctl {name}, which is the host's,")),
+        None => Ok(()),
+    }
+}
+
+/// Whether the sysctl is in a namespace of the pod's. A name may have slashes for dots, as the kernel's files have.
+fn is_own(name: &str, own: &Own) -> bool {
+    let first = name.find(['.', '/']).unwrap_or(name.len());
+    let separator = name.get(first..=first);
+    let dotted = match separator {
+        Some("/") => name.replace('/', "."),
+        _ => name.to_owned(),
+    };
+    match dotted.split('.').next() {
+        Some("net") => own.network.is_some(),
+        _ if dotted.starts_with("fs.mqueue.") => own.ipc,
+        _ => own.ipc && IPC_SYSCTLS.contains(&dotted.as_str()),
+    }
 }
 
 fn set_clock(wall_clock_ns: i64) -> Result<(), Fault> {

@@ -1,5 +1,5 @@
-//! The root file system of a container: the read-only image below, a writable layer above, on the pod's scratch disk or in memory,
-//! joined by overlayfs. Blocks.
+//! The root file system of a container: the read-only image below, a writable layer above (`layer`: on the pod's scratch disk, in memory, or on a host in a
+//! folder for it), joined by overlayfs. Blocks.
 
 use std::{
     ffi::CStr,
@@ -16,10 +16,10 @@ use rustix::{
 };
 use thiserror::Error;
 
-use crate::scratch::{Layer, ScratchError};
-
-/// Room for the mount points and empty files that a container without a writable layer still needs.
-const MOUNT_POINT_BYTES: u64 = 1 << 20;
+use crate::{
+    image_files::{ImageFiles, ImageFilesError},
+    layer::{Layer, LayerError},
+};
 
 /// Largest list of names, and largest value, of extended attributes (limits.h of Linux: XATTR_LIST_MAX, XATTR_SIZE_MAX).
 const XATTR_BYTES: usize = 1 << 16;
@@ -31,6 +31,8 @@ pub(crate) enum Image {
     Disk(PathBuf),
     /// A directory of the agent's own file system.
     Directory(PathBuf),
+    /// Files of a host's image store.
+    Files(ImageFiles),
 }
 
 /// An attempt on a root file system that failed.
@@ -46,10 +48,10 @@ pub(crate) enum RootFsError {
     DirectoryName { path: PathBuf },
     #[error("mount the image with its owners mapped into the pod's user namespace")]
     Owners(#[source] io::Error),
-    #[error("mount {bytes} bytes of memory for the writable layer")]
-    Writable { bytes: u64, source: io::Error },
     #[error(transparent)]
-    Scratch(#[from] ScratchError),
+    Files(#[from] ImageFilesError),
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     #[error("give the writable layer the attributes of the image's root")]
     Attributes(#[source] io::Error),
     #[error("mount the container's root over its image")]
@@ -58,21 +60,12 @@ pub(crate) enum RootFsError {
     Unmount { path: PathBuf, source: io::Error },
 }
 
-/// What is to be above the image.
-#[derive(Debug)]
-pub(crate) struct Writable<'a> {
-    /// 0: the root is read-only for the container.
-    pub(crate) bytes: u64,
-    /// Where it lies on the scratch disk; without it, it lies in memory.
-    pub(crate) layer: Option<&'a Layer>,
-}
-
 /// Mounts all of it in the container's folder; what the image says is root's is the root's of the user namespace, if there is one. What it
 /// has mounted when it fails is [`unmount`]'s, and the layer its holder's.
 pub(crate) fn mount(
     folder: &Folder,
     image: &Image,
-    writable: &Writable<'_>,
+    layer: &Layer,
     user: Option<&UserNamespace>,
 ) -> Result<(), RootFsError> {
     for path in [folder.image(), folder.writable(), folder.root()] {
@@ -86,11 +79,8 @@ pub(crate) fn mount(
         container::map_owners(&lower, &target, user).map_err(RootFsError::Owners)?;
         lower = target;
     }
-    mount_writable(&folder.writable(), writable)?;
-    let (upper, work) = (
-        folder.writable().join("upper"),
-        folder.writable().join("work"),
-    );
+    let above = layer.make(&folder.writable())?;
+    let (upper, work) = (above.join("upper"), above.join("work"));
     for path in [&upper, &work] {
         fs::create_dir(path).map_err(|source| RootFsError::MountPoint {
             path: path.clone(),
@@ -187,6 +177,10 @@ fn mount_image(folder: &Folder, image: &Image) -> Result<PathBuf, RootFsError> {
             })?;
             Ok(folder.image())
         }
+        Image::Files(files) => {
+            files.mount(&folder.image())?;
+            Ok(folder.image())
+        }
         Image::Directory(path) => {
             let name = path.to_str().unwrap_or(":");
             if name.contains([':', ',', '\\']) {
@@ -195,16 +189,6 @@ fn mount_image(folder: &Folder, image: &Image) -> Result<PathBuf, RootFsError> {
             Ok(path.clone())
         }
     }
-}
-
-fn mount_writable(target: &Path, writable: &Writable<'_>) -> Result<(), RootFsError> {
-    if let Some(layer) = writable.layer {
-        return Ok(layer.bind(target, writable.bytes)?);
-    }
-    let bytes = writable.bytes.max(MOUNT_POINT_BYTES);
-    let options = format!("size={bytes},mode=0755");
-    mount_one("tmpfs", target, "tmpfs", MountFlags::NODEV, &options)
-        .map_err(|source| RootFsError::Writable { bytes, source })
 }
 
 fn mount_one(

@@ -17,6 +17,7 @@ use crate::{
     devices,
     fault::{Fault, FaultKind},
     ids::{ContainerId, ExecId, VolumeId},
+    image_files::ImageFiles,
     machine, network, pod,
     pod_files::{self, PodFiles},
     scratch::Scratch,
@@ -95,7 +96,7 @@ impl Agent for Service {
         let (owner, network) = (self.owner.clone(), self.network.clone());
         let scratch = self.scratch.clone();
         let making = Making {
-            guest: network.guest,
+            setting: Arc::clone(&self.setting),
             request,
             files: PodFiles::below(&self.setting.state),
             namespaces,
@@ -171,8 +172,13 @@ impl Agent for Service {
     ) -> ttrpc::Result<wire::MountVolumeResponse> {
         let id = VolumeId::parse(&request.volume_id)?;
         let deadline = Duration::from_millis(request.timeout_ms).min(MAX_DEVICE_DEADLINE);
-        let address = request.pci_address.parse()?;
         let volumes = self.volumes.clone();
+        if !request.files.is_empty() {
+            let files = self.image_files(&request.files)?;
+            to_its_end(async move { volumes.mount_files(id, files).await }).await?;
+            return Ok(wire::MountVolumeResponse::default());
+        }
+        let address = request.pci_address.parse()?;
         let share = request.share;
         to_its_end(async move { volumes.mount(id, address, share, deadline).await }).await?;
         Ok(wire::MountVolumeResponse::default())
@@ -300,7 +306,8 @@ impl Agent for Service {
         _request: wire::PodUsageRequest,
     ) -> ttrpc::Result<wire::PodUsageResponse> {
         let containers = self.owner.all_holdings().await?;
-        Ok(start::blocking(move || Ok(usage::pod(containers))).await?)
+        let setting = Arc::clone(&self.setting);
+        Ok(start::blocking(move || Ok(usage::pod(containers, &setting))).await?)
     }
 
     async fn update_container(
@@ -388,6 +395,7 @@ impl Service {
     ) -> Result<ContainerPlan, Fault> {
         let root = request.root.get_or_default();
         let plan = match (root.image_pci_address.as_str(), root.directory.as_str()) {
+            ("", "") if !root.files.is_empty() => RootPlan::Files(self.image_files(&root.files)?),
             ("", "") => return Err(Fault::invalid("the container has no root")),
             (address, "") => RootPlan::Disk(address.parse()?),
             (_, _) if self.setting.guest => {
@@ -405,9 +413,19 @@ impl Service {
             writable_bytes: root.writable_bytes,
             stdio: StdioPlan::parse(request.stdio.get_or_default())?,
             pid: PidPlan::parse(request)?,
+            ends_with_first_process: request.ends_with_first_process,
             user: None,
             mounts: VolumeMount::parse_all(&request.mounts)?,
         })
+    }
+
+    fn image_files(&self, files: &[wire::ImageFile]) -> Result<ImageFiles, Fault> {
+        if self.setting.guest {
+            return Err(Fault::invalid(
+                "an image's files are for the agent of a host only",
+            ));
+        }
+        ImageFiles::parse(files)
     }
 }
 

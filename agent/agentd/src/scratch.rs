@@ -1,6 +1,5 @@
 //! The pod's scratch disk: one XFS for the writable layers of all containers, each a folder with a project quota of its own, so that a
-//! container that fills its layer gets ENOSPC and no other does. Main types: [`Scratch`], [`Layer`]. Used by `start`, `holdings` and
-//! `usage`. Blocks.
+//! container that fills its layer gets ENOSPC and no other does. Main types: [`Scratch`], [`ScratchLayer`]. Above: `layer`. Blocks.
 //!
 //! A limit is of the container's layer, not of the container: a process that may change a file's project (ioctl_fssetxattr(2): its
 //! owner) can take files out of the count. What it can't pass is the end of the disk, which is the pod's alone.
@@ -64,7 +63,7 @@ pub(crate) struct Scratch {
 
 /// The folder of one container's writable layer on the disk.
 #[derive(Debug, Clone)]
-pub(crate) struct Layer {
+pub(crate) struct ScratchLayer {
     disk: PathBuf,
     project: u32,
 }
@@ -109,21 +108,21 @@ impl Scratch {
     }
 
     /// A place for one more container's writable layer, where nothing is yet. None when the pod has no disk.
-    pub(crate) fn layer(&self) -> Option<Layer> {
+    pub(crate) fn layer(&self) -> Option<ScratchLayer> {
         self.device.get()?;
-        Some(Layer {
+        Some(ScratchLayer {
             disk: self.at.clone(),
             project: self.next_project.fetch_add(1, Ordering::Relaxed),
         })
     }
 }
 
-impl Layer {
+impl ScratchLayer {
     fn path(&self) -> PathBuf {
         self.disk.join(LAYERS).join(self.project.to_string())
     }
 
-    /// Makes the folder with its limit, and binds it to `target`. What a failed attempt has made, [`Layer::remove`] takes away.
+    /// Makes the folder with its limit, and binds it to `target`. What a failed attempt has made, [`ScratchLayer::remove`] takes away.
     pub(crate) fn bind(&self, target: &Path, bytes: u64) -> Result<(), ScratchError> {
         let path = self.path();
         make(&path)?;

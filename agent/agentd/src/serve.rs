@@ -1,7 +1,12 @@
 //! The life of the agent after its start: one thread, the owner's task, the ttrpc server and the stdio listener, until the host
 //! asks it to end.
 
-use std::{io, sync::Arc};
+use std::{
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+};
 
 use agent::agent_ttrpc;
 use container::cgroup::{Cgroup, CgroupError};
@@ -18,6 +23,7 @@ use crate::{
     arguments::{Address, Setting},
     containers::start_owner,
     deadlines::{BLOCKING_THREAD_IDLE, BLOCKING_THREADS, GOODBYE_DEADLINE},
+    host_mounts::HostMounts,
     machine,
     pod_files::{PodFileError, PodFiles},
     rpc::{Network, Service},
@@ -39,6 +45,8 @@ pub(crate) enum ServeError {
     Rpc { address: Address, source: io::Error },
     #[error("listen for streams on {address:?}")]
     Stdio { address: Address, source: io::Error },
+    #[error("keep {address:?} from other users")]
+    Private { address: Address, source: io::Error },
     #[error("serve calls")]
     Server(#[source] ttrpc::Error),
     #[error(transparent)]
@@ -54,7 +62,7 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until Shutdown. In a guest it does not return from that.
-pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
+pub(crate) fn serve(setting: Setting, host_mounts: Option<HostMounts>) -> Result<(), ServeError> {
     // PID 1 gets all orphans anyway; on a host the processes of ended launchers must come here, too.
     set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|errno| ServeError::Subreaper(errno.into()))?;
@@ -67,7 +75,7 @@ pub(crate) fn serve(setting: Setting) -> Result<(), ServeError> {
     let guest = setting.guest;
     let cgroup = Cgroup::at(&setting.cgroup);
     let files = PodFiles::below(&setting.state);
-    let volumes = Volumes::below(&setting.state);
+    let volumes = Volumes::below(&setting.state, host_mounts);
     let scratch = Scratch::below(&setting.state);
     runtime.block_on(run(Arc::new(setting), volumes.clone(), scratch.clone()))?;
     if guest {
@@ -102,6 +110,12 @@ async fn run(setting: Arc<Setting>, volumes: Volumes, scratch: Scratch) -> Resul
         ready_at_us: machine::since_boot_us(),
         shutdown: Arc::clone(&shutdown),
     };
+    for address in [&service.setting.rpc, &service.setting.stdio] {
+        keep_private(address).map_err(|source| ServeError::Private {
+            address: address.clone(),
+            source,
+        })?;
+    }
     let mut server = Server::new()
         .add_listener(rpc)
         .register_service(agent_ttrpc::create_agent(Arc::new(service)));
@@ -116,5 +130,13 @@ fn rpc_listener(address: &Address) -> io::Result<RpcListener> {
     match address {
         Address::Vsock { port } => RpcListener::bind(format!("vsock://-1:{port}")),
         Address::Unix { path } => RpcListener::bind(format!("unix://{}", path.display())),
+    }
+}
+
+/// Whoever can connect commands the pod's processes.
+fn keep_private(address: &Address) -> io::Result<()> {
+    match address {
+        Address::Vsock { .. } => Ok(()),
+        Address::Unix { path } => fs::set_permissions(path, Permissions::from_mode(0o600)),
     }
 }

@@ -17,9 +17,11 @@ use crate::{
     fault::{Fault, FaultKind},
     holdings::Holdings,
     ids::{ContainerId, ExecId},
+    image_files::ImageFiles,
+    layer::Layer,
     pod_files::PodFiles,
     process::Process,
-    root_fs::{self, Image, Writable},
+    root_fs::{self, Image},
     scratch::Scratch,
     stdio,
     volumes::{VolumeMount, Volumes},
@@ -37,6 +39,8 @@ pub(crate) struct ContainerPlan {
     pub(crate) writable_bytes: u64,
     pub(crate) stdio: StdioPlan,
     pub(crate) pid: PidPlan,
+    /// Its other processes are killed when its first has ended.
+    pub(crate) ends_with_first_process: bool,
     /// The pod's, which the specification has joined. Its owner says it.
     pub(crate) user: Option<UserNamespace>,
     pub(crate) mounts: Vec<VolumeMount>,
@@ -57,6 +61,7 @@ pub(crate) enum PidPlan {
 pub(crate) enum RootPlan {
     Disk(PciAddress),
     Directory(PathBuf),
+    Files(ImageFiles),
 }
 
 /// A checked `Stdio`.
@@ -72,7 +77,7 @@ pub(crate) struct Running {
     pub(crate) holdings: Holdings,
     pub(crate) launch: Launch,
     pub(crate) process: Process,
-    pub(crate) shares_pid_namespace: bool,
+    pub(crate) ends_with_first_process: bool,
 }
 
 impl PidPlan {
@@ -130,6 +135,7 @@ pub(crate) async fn container(
             })?)
         }
         RootPlan::Directory(path) => Image::Directory(path.clone()),
+        RootPlan::Files(files) => Image::Files(files.clone()),
     };
     let cgroup = setting.cgroup.join(plan.id.as_str());
     let folder = Folder::create(&setting.state, plan.id.as_str()).map_err(|error| {
@@ -138,11 +144,11 @@ pub(crate) async fn container(
             format!("make the container's folder: {error}"),
         )
     })?;
+    let layer_folder = layer_folder(&setting, &plan.id);
     let holdings = Holdings {
         folder: folder.clone(),
         cgroup: Cgroup::at(&cgroup),
-        // One that takes nothing but mount points needs no disk.
-        layer: (plan.writable_bytes > 0).then(|| scratch.layer()).flatten(),
+        layer: Layer::of(plan.writable_bytes, layer_folder, &scratch),
     };
     let launch = Launch {
         program: THIS_PROGRAM.into(),
@@ -150,17 +156,14 @@ pub(crate) async fn container(
         folder: folder.clone(),
         cgroup,
     };
+    // In a PID namespace of its own the kernel sees to it.
+    let ends_with_first_process = plan.ends_with_first_process || plan.pid != PidPlan::Specified;
     let (mut spec, read_only) = (plan.spec, plan.writable_bytes == 0);
-    let shares_pid_namespace = plan.pid != PidPlan::Specified;
     let files = PodFiles::below(&setting.state);
     let (first, layer) = (launch.clone(), holdings.layer.clone());
     let started = start(plan.stdio, move |stdio| {
         let user = plan.user;
-        let writable = Writable {
-            bytes: plan.writable_bytes,
-            layer: layer.as_ref(),
-        };
-        root_fs::mount(&folder, &image, &writable, user.as_ref())
+        root_fs::mount(&folder, &image, &layer, user.as_ref())
             .map_err(|error| Fault::internal(&error))?;
         let mounts = volumes.bind(&plan.mounts, &folder, user.as_ref())?;
         mount_volumes(&mut spec, &mounts, &folder.root())?;
@@ -174,10 +177,16 @@ pub(crate) async fn container(
             holdings,
             launch,
             process,
-            shares_pid_namespace,
+            ends_with_first_process,
         }),
         Err(fault) => Err(undo(holdings, fault).await),
     }
+}
+
+/// On a host that has a folder for them.
+fn layer_folder(setting: &Setting, id: &ContainerId) -> Option<PathBuf> {
+    let all = setting.own.layers.as_ref();
+    all.map(|all| all.join(id.as_str()))
 }
 
 /// One more process.

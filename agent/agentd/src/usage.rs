@@ -1,7 +1,7 @@
-//! What the pod uses: each container by its cgroup and its writable layer, the guest by /proc. Main functions: [`container()`], [`pod()`].
-//! Block.
+//! What the pod uses: each container by its cgroup and its writable layer, the guest by /proc; on a host the pod is its containers together. Main functions:
+//! [`container()`], [`pod()`]. Block.
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use agent::agent as wire;
 use container::cgroup::{Pressure, PressureShare};
@@ -11,7 +11,13 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::{holdings::Holdings, ids::ContainerId};
+use crate::{arguments::Setting, holdings::Holdings, ids::ContainerId, layer::Place};
+
+/// Most files of a writable layer on a disk that are counted: kubelet asks often, and a container decides how many there are.
+const MOST_FILES: u64 = 100_000;
+
+/// What st_blocks counts in (inode(7)).
+const BLOCK_BYTES: u64 = 512;
 
 /// One container. None when it has gone meanwhile.
 pub(crate) fn container(
@@ -46,8 +52,34 @@ pub(crate) fn container(
     holdings.cgroup.exists().then_some(answer)
 }
 
-/// The guest and its containers, in the order of their ids.
-pub(crate) fn pod(mut containers: Vec<(ContainerId, Holdings)>) -> wire::PodUsageResponse {
+/// The pod and its containers, in the order of their ids.
+pub(crate) fn pod(
+    containers: Vec<(ContainerId, Holdings)>,
+    setting: &Setting,
+) -> wire::PodUsageResponse {
+    let mut answer = guest(containers);
+    if !setting.guest {
+        of_containers(&mut answer);
+        if setting.own.network.is_none() {
+            answer.interfaces.clear();
+        }
+    }
+    answer
+}
+
+/// What the host does beside the pod is not the pod's.
+fn of_containers(answer: &mut wire::PodUsageResponse) {
+    let sum = |number: fn(&wire::ContainerUsageResponse) -> u64| {
+        answer.containers.iter().map(number).sum::<u64>()
+    };
+    let used = sum(|container| container.working_set_bytes);
+    let all = sum(|container| container.memory_bytes);
+    answer.cpu_ns = sum(|container| container.cpu_ns);
+    answer.memory_available_bytes = answer.memory_total_bytes.saturating_sub(used);
+    answer.memory_free_bytes = answer.memory_total_bytes.saturating_sub(all);
+}
+
+fn guest(mut containers: Vec<(ContainerId, Holdings)>) -> wire::PodUsageResponse {
     containers.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let statistics = fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -71,10 +103,12 @@ pub(crate) fn pod(mut containers: Vec<(ContainerId, Holdings)>) -> wire::PodUsag
     }
 }
 
-/// Bytes and inodes. It has a quota on the scratch disk, or is a file system of its own.
+/// Bytes and inodes. It has a quota on the scratch disk; in memory it is a file system of its own.
 fn writable(holdings: &Holdings) -> (u64, u64) {
-    if let Some(layer) = &holdings.layer {
-        return layer.usage().unwrap_or_default();
+    match holdings.layer.place() {
+        Place::Scratch(layer) => return layer.usage().unwrap_or_default(),
+        Place::Folder(path) => return of_tree(path.join("upper")),
+        Place::Memory => {}
     }
     let Ok(used) = statvfs(holdings.folder.writable()) else {
         return (0, 0);
@@ -82,6 +116,28 @@ fn writable(holdings: &Holdings) -> (u64, u64) {
     let blocks = used.f_blocks.saturating_sub(used.f_bfree);
     let bytes = blocks.saturating_mul(used.f_frsize);
     (bytes, used.f_files.saturating_sub(used.f_ffree))
+}
+
+/// Of what is there now: a container may change it meanwhile.
+fn of_tree(top: PathBuf) -> (u64, u64) {
+    let (mut bytes, mut inodes) = (0_u64, 0_u64);
+    let mut folders = vec![top];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(about) = entry.metadata() else {
+                continue;
+            };
+            inodes += 1;
+            bytes = bytes.saturating_add(about.blocks().saturating_mul(BLOCK_BYTES));
+            if about.is_dir() {
+                folders.push(entry.path());
+            }
+            if inodes >= MOST_FILES {
+                return (bytes, inodes);
+            }
+        }
+    }
+    (bytes, inodes)
 }
 
 fn pressure(pressure: Pressure) -> wire::Pressure {

@@ -29,7 +29,9 @@ pub(crate) use self::bind::{VolumeMount, release};
 use crate::{
     devices::{self, PciAddress},
     fault::{Fault, FaultKind},
+    host_mounts::HostMounts,
     ids::VolumeId,
+    image_files::ImageFiles,
     start::blocking,
 };
 
@@ -47,6 +49,8 @@ const FILES_BYTES: u64 = 2 * MAX_VOLUME_BYTES;
 #[derive(Debug, Clone)]
 pub(crate) struct Volumes {
     state: PathBuf,
+    /// On a host whose mounts are not the agent's.
+    host: Option<Arc<HostMounts>>,
     /// Trees that are being written. Whoever works on volumes holds it, on a thread for blocking work.
     unfinished: Arc<Mutex<HashMap<VolumeId, Unfinished>>>,
 }
@@ -62,9 +66,10 @@ struct Unfinished {
 }
 
 impl Volumes {
-    pub(crate) fn below(state: &Path) -> Self {
+    pub(crate) fn below(state: &Path, host: Option<HostMounts>) -> Self {
         Self {
             state: state.to_owned(),
+            host: host.map(Arc::new),
             unfinished: Arc::default(),
         }
     }
@@ -99,8 +104,32 @@ impl Volumes {
             VolumeId::parse(&share)?;
         }
         let device = devices::add(address, deadline).await?;
+        let shares = self.state.join(SHARES);
+        self.put(id, move |content| match device {
+            _ if !share.is_empty() => mount::share(&shares, &share, content),
+            Some(disk) => mount::image(&disk, content),
+            None => Err(Fault::new(
+                FaultKind::NotFound,
+                format!("the device at {address} is no disk"),
+            )),
+        })
+        .await
+    }
+
+    /// Mounts an image of the host's.
+    pub(crate) async fn mount_files(&self, id: VolumeId, files: ImageFiles) -> Result<(), Fault> {
+        self.put(id, move |content| mount::image_files(&files, content))
+            .await
+    }
+
+    /// Where the volume is there already, it stays.
+    async fn put(
+        &self,
+        id: VolumeId,
+        mount: impl FnOnce(&Path) -> Result<(), Fault> + Send + 'static,
+    ) -> Result<(), Fault> {
         let this = self.clone();
-        let (folder, shares) = (self.folder(&id), self.state.join(SHARES));
+        let folder = self.folder(&id);
         blocking(move || {
             let _turn = this.turn();
             let content = folder.join(CONTENT);
@@ -108,14 +137,7 @@ impl Volumes {
                 return Ok(());
             }
             make_folder(&folder)?;
-            let mounted = match device {
-                _ if !share.is_empty() => mount::share(&shares, &share, &content),
-                Some(disk) => mount::image(&disk, &content),
-                None => Err(Fault::new(
-                    FaultKind::NotFound,
-                    format!("the device at {address} is no disk"),
-                )),
-            };
+            let mounted = mount(&content);
             if mounted.is_err() {
                 // The first error is the one to report.
                 drop(mount::remove(&folder));

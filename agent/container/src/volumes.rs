@@ -7,6 +7,9 @@ use oci_spec::runtime::{Mount, MountBuilder, Spec};
 
 use crate::{failure::Failure, inside};
 
+/// The option of a mount that propagates what is mounted below it to where it comes from.
+const SHARED: &str = "rshared";
+
 /// A folder or file of the agent's that a container is to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeSource {
@@ -49,6 +52,14 @@ pub fn mount_volumes(
         mounts.push(mount);
     }
     spec.set_mounts(Some(mounts));
+    // libcontainer makes all that it has of the agent's mounts slaves first, unless the root is to be shared; then those stay peers that are.
+    if volumes
+        .iter()
+        .any(|volume| volume.options.contains(&SHARED))
+        && let Some(linux) = spec.linux_mut()
+    {
+        linux.set_rootfs_propagation(Some("shared".to_owned()));
+    }
     Ok(())
 }
 

@@ -27,10 +27,12 @@ pub use error::AgentError;
 pub use events::{Event, EventStream, ProcessEnd};
 pub use first_process::FirstProcess;
 pub use output::OutputStream;
-pub use request::{ContainerStart, PodStart, ProcessExec, ProcessRef, Root, Stdio};
+pub use request::{ContainerStart, ImageFile, PodStart, ProcessExec, ProcessRef, Root, Stdio};
 pub use stdin::StdinSink;
 pub use usage::{InterfaceUsage, PodUsage, Pressure, PressureShare, Traffic, Usage};
-pub use volume::{MOST_TREE_BYTES, MOST_TREE_ENTRIES, TreeEntry, TreeKind, VolumeMount};
+pub use volume::{
+    MOST_TREE_BYTES, MOST_TREE_ENTRIES, MountSource, TreeEntry, TreeKind, VolumeMount,
+};
 
 /// Which of a process's streams of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,9 +1,10 @@
 //! What a caller asks for, in plain types, and its form on the wire.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use agent::agent as wire;
 use model::{IdRange, PodNetwork, UserNamespace};
+use serde::{Deserialize, Serialize};
 
 use crate::{network, volume::VolumeMount};
 
@@ -57,6 +58,8 @@ pub struct ContainerStart {
     pub share_pid_namespace: bool,
     /// In the PID namespace of this container, if it says one.
     pub target_container_id: String,
+    /// The agent kills its other processes when its first has ended, also in its host's PID namespace.
+    pub ends_with_first_process: bool,
     /// Each is possible after those before it.
     pub mounts: Vec<VolumeMount>,
 }
@@ -68,6 +71,16 @@ pub enum Root {
     Disk { pci_address: String },
     /// A directory; only for an agent on a host.
     Directory { path: String },
+    /// The files of an image on the host; only for an agent there.
+    Files(Vec<ImageFile>),
+}
+
+/// One file of an image on a host; together they are what a guest has on one disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// Absolute.
+    pub path: PathBuf,
+    pub length_bytes: u64,
 }
 
 /// The streams of a process.
@@ -133,6 +146,7 @@ impl From<ContainerStart> for wire::StartContainerRequest {
         match container.root {
             Root::Disk { pci_address } => root.image_pci_address = pci_address,
             Root::Directory { path } => root.directory = path,
+            Root::Files(files) => root.files = files.into_iter().map(ImageFile::into).collect(),
         }
         Self {
             container_id: container.container_id,
@@ -140,12 +154,23 @@ impl From<ContainerStart> for wire::StartContainerRequest {
             oci_spec: container.oci_spec,
             share_pid_namespace: container.share_pid_namespace,
             target_container_id: container.target_container_id,
+            ends_with_first_process: container.ends_with_first_process,
             mounts: container
                 .mounts
                 .into_iter()
                 .map(wire::VolumeMount::from)
                 .collect(),
             stdio: Some(container.stdio.into()).into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<ImageFile> for wire::ImageFile {
+    fn from(file: ImageFile) -> Self {
+        Self {
+            path: file.path.to_string_lossy().into_owned(),
+            length_bytes: file.length_bytes,
             ..Self::default()
         }
     }

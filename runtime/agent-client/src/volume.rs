@@ -1,7 +1,7 @@
 //! A pod's volumes in the guest: the trees that are sent, the calls, and what a container mounts of them. Main types: [`TreeEntry`],
 //! [`VolumeMount`].
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use agent::{
     MAX_VOLUME_BYTES, MAX_VOLUME_ENTRIES,
@@ -13,6 +13,7 @@ use crate::{
     AgentError,
     call::{Agent, context_of, milliseconds, within},
     deadlines::ATTEMPT_DEADLINE,
+    request::ImageFile,
 };
 
 /// Content and names of one part of a tree, in bytes: far below ttrpc's limit of 4 MiB.
@@ -59,28 +60,49 @@ impl fmt::Debug for TreeKind {
 /// What a container sees of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeMount {
-    pub volume: VolumeId,
-    /// Empty is all of it.
-    pub sub_path: String,
-    /// Folders of `sub_path` that are missing are made.
-    pub make_sub_path: bool,
+    pub source: MountSource,
     pub mount: Mount,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    Volume {
+        id: VolumeId,
+        /// Empty is all of it.
+        sub_path: String,
+        /// Folders of `sub_path` that are missing are made.
+        make_sub_path: bool,
+    },
+    /// A path of the host that the agent is on.
+    Host { path: PathBuf },
 }
 
 impl From<VolumeMount> for wire::VolumeMount {
     fn from(volume: VolumeMount) -> Self {
         let mount = volume.mount;
-        Self {
-            volume_id: volume.volume.into(),
-            sub_path: volume.sub_path,
-            make_sub_path: volume.make_sub_path,
+        let mut wire = Self {
             destination: mount.destination,
             read_only: mount.read_only,
             recursive_read_only: mount.recursive_read_only,
             receives_mounts: mount.receives_mounts,
             map_owners: mount.map_owners,
+            shares_mounts: mount.shares_mounts,
             ..Self::default()
+        };
+        match volume.source {
+            MountSource::Volume {
+                id,
+                sub_path,
+                make_sub_path,
+            } => {
+                wire.volume_id = id.into();
+                wire.sub_path = sub_path;
+                wire.make_sub_path = make_sub_path;
+            }
+            MountSource::Host { path } => wire.host_path = path.to_string_lossy().into_owned(),
         }
+        wire
     }
 }
 
@@ -130,6 +152,25 @@ impl Agent {
         deadline: Duration,
     ) -> Result<(), AgentError> {
         self.mount_volume(id, (pci_address, name), deadline).await
+    }
+
+    /// Makes a volume of an image's files; only for an agent on a host.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn mount_image_files(
+        &self,
+        id: &VolumeId,
+        files: Vec<ImageFile>,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let request = wire::MountVolumeRequest {
+            volume_id: id.to_string(),
+            files: files.into_iter().map(ImageFile::into).collect(),
+            ..Default::default()
+        };
+        let call = self.client.mount_volume(context_of(deadline), &request);
+        within("MountVolume", deadline, call).await.map(|_done| ())
     }
 
     async fn mount_volume(

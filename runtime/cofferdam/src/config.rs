@@ -2,13 +2,14 @@
 //! prints is what is in force where the host has no file. Main type: [`Config`].
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::SocketAddr,
     num::NonZeroU8,
     path::{Path, PathBuf},
 };
 
-use cri_server::Listen;
+use cri_server::{HandlerKind, Listen};
 use pod::{CgroupDriver, CgroupParent, CgroupParentError, ScratchPlan};
 use registry::Hosts;
 use serde::Deserialize;
@@ -40,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) deadline_scale: u32,
     pub(crate) registry: Hosts,
     pub(crate) cri: Cri,
+    pub(crate) host_pods: HostPods,
     pub(crate) cgroup: Cgroup,
     pub(crate) streaming: Streaming,
     pub(crate) metrics: Metrics,
@@ -54,7 +56,50 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cri {
     pub(crate) socket: PathBuf,
-    pub(crate) runtime_handlers: Vec<String>,
+    pub(crate) runtime_handlers: RuntimeHandlers,
+}
+
+/// `cri.runtime_handlers`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a table of names, as in cofferdam = { kind = \"vm\" }, or a list of names"
+)]
+pub(crate) enum RuntimeHandlers {
+    /// The form of before there were kinds.
+    Names(Vec<String>),
+    Table(BTreeMap<String, RuntimeHandler>),
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RuntimeHandler {
+    pub(crate) kind: HandlerKind,
+}
+
+impl RuntimeHandlers {
+    /// What each is for.
+    pub(crate) fn kinds(&self) -> BTreeMap<String, HandlerKind> {
+        match self {
+            Self::Names(names) => names
+                .iter()
+                .map(|name| (name.clone(), HandlerKind::Vm))
+                .collect(),
+            Self::Table(table) => table
+                .iter()
+                .map(|(name, handler)| (name.clone(), handler.kind))
+                .collect(),
+        }
+    }
+}
+
+/// `[host_pods]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostPods {
+    pub(crate) enabled: bool,
+    pub(crate) agent: PathBuf,
 }
 
 /// `[cgroup]`.
@@ -362,6 +407,11 @@ impl Config {
     /// Where the records of pods are that outlive their daemon.
     pub(crate) fn record_dir(&self) -> PathBuf {
         self.state_dir.join("pods")
+    }
+
+    /// Where the writable layers of pods on the node are.
+    pub(crate) fn layer_dir(&self) -> PathBuf {
+        self.state_dir.join("layers")
     }
 
     /// Where the records of pods' networks are.

@@ -20,8 +20,8 @@ use anyhow::{Context, anyhow};
 use images::{Image, Rootfs, Store};
 use model::{Fault, PodId};
 use pod::{
-    CgroupPlan, ContainerPlan, Deadlines, Lifetime, Note, OutputTo, PodError, PodPlan, Root,
-    RootSegment,
+    CgroupPlan, ContainerPlan, Deadlines, GuestPlan, HomePlan, Lifetime, Note, OutputTo, PodError,
+    PodPlan, Root, RootSegment,
 };
 
 use crate::{
@@ -119,15 +119,17 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
         id: new_pod_id()?,
         pods_dir: config.pod_dir(),
         cgroup: cgroup(config)?,
-        monitor: config.monitor.clone(),
-        share_server: config.share_server.clone(),
-        scratch: config.scratch(),
-        monitor_identity: (config.jail.uid, config.jail.gid),
-        kernel: open("guest kernel", "kernel", &config.kernel)?,
-        guest_image: open("guest image", "guest_image", &config.guest_image)?,
-        size: plan.size,
-        console_log: config.vm.console == Console::Log,
-        kernel_arguments: config.vm.kernel_arguments.clone(),
+        home: HomePlan::Guest(Box::new(GuestPlan {
+            monitor: config.monitor.clone(),
+            share_server: config.share_server.clone(),
+            scratch: config.scratch(),
+            monitor_identity: (config.jail.uid, config.jail.gid),
+            kernel: open("guest kernel", "kernel", &config.kernel)?,
+            guest_image: open("guest image", "guest_image", &config.guest_image)?,
+            size: plan.size,
+            console_log: config.vm.console == Console::Log,
+            kernel_arguments: config.vm.kernel_arguments.clone(),
+        })),
         lifetime: Lifetime::WithLauncher,
         deadlines: Deadlines::scaled(config.deadline_scale),
     })
@@ -156,6 +158,7 @@ fn root(rootfs: Rootfs, writable_bytes: u64) -> io::Result<Root> {
     let segment = |segment: &images::Segment| {
         Ok(RootSegment {
             file: segment.file.try_clone()?,
+            path: segment.path.clone(),
             length_bytes: segment.length_bytes,
         })
     };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cri_server::{
-    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, StreamingSettings, VmDefaults,
-    VmParts,
+    CgroupSettings, ContainerDefaults, HostPods, NetworkSettings, Settings, StreamingSettings,
+    VmDefaults, VmParts,
 };
 use pod::CgroupPlan;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +47,12 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
     Settings {
         socket: config.cri_socket(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        runtime_handlers: config.cri.runtime_handlers.clone(),
+        runtime_handlers: config.cri.runtime_handlers.kinds(),
+        host_pods: HostPods {
+            enabled: config.host_pods.enabled,
+            agent: config.host_pods.agent.clone(),
+            layers_dir: config.layer_dir(),
+        },
         images_dir: config.image_dir(),
         registries: config.registry.clone(),
         records_dir: config.record_dir(),

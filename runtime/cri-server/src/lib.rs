@@ -11,6 +11,7 @@
 //! CRI says *sandbox*; this crate is the last place that does. What CRI asked for is kept with the pod, in its note, so that a restart
 //! of the daemon answers as before.
 
+mod apparmor;
 mod client_deadline;
 mod deadlines;
 mod events;
@@ -43,7 +44,7 @@ mod work;
 pub use exporter::{Listen, ListenError};
 pub use serve::{ServeError, serve};
 pub use settings::{
-    CgroupSettings, ContainerDefaults, NetworkSettings, Settings, StreamingSettings, VmDefaults,
-    VmParts,
+    CgroupSettings, ContainerDefaults, HandlerKind, HostPods, NetworkSettings, Settings,
+    StreamingSettings, VmDefaults, VmParts,
 };
 pub use socket::SocketError;

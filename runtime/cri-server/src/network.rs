@@ -5,7 +5,7 @@ mod request;
 
 pub(crate) use request::of as request;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 use model::{PodId, PodNetwork};
 use network::PodRequest;
@@ -23,6 +23,8 @@ pub(crate) struct Network(network::Network);
 pub(crate) struct Attachment {
     /// The primary one first.
     pub(crate) ips: Vec<IpAddr>,
+    /// Where the pod's namespace is.
+    pub(crate) namespace: PathBuf,
     /// The VM's devices.
     pub(crate) nics: Vec<Nic>,
     /// What the guest does with them.
@@ -66,6 +68,7 @@ impl Network {
         let nics = attachment.taps.into_iter().map(nic).collect();
         Ok(Attachment {
             ips: attachment.ips,
+            namespace: attachment.namespace,
             nics,
             network: attachment.network,
         })

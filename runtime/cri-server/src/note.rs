@@ -11,6 +11,8 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::translate::PodKind;
+
 const VERSION: u32 = 1;
 
 /// A note that can't be read.
@@ -47,8 +49,10 @@ pub(crate) struct SandboxName {
 pub(crate) struct Sandbox {
     pub(crate) config: PodSandboxConfig,
     pub(crate) handler: String,
-    /// The primary one first; none without a network.
+    /// The primary one first; none without a network, or with the node's.
     pub(crate) ips: Vec<IpAddr>,
+    /// What was decided when it was run, whatever the configuration says now.
+    pub(crate) kind: PodKind,
 }
 
 /// A container as it was asked for, and what was decided for it.
@@ -77,6 +81,8 @@ struct SandboxNote {
     config: String,
     handler: String,
     ips: Vec<IpAddr>,
+    #[serde(default)]
+    kind: PodKind,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,6 +127,7 @@ impl Sandbox {
             config: STANDARD.encode(self.config.encode_to_vec()),
             handler: self.handler.clone(),
             ips: self.ips.clone(),
+            kind: self.kind,
         })?)
     }
 
@@ -136,6 +143,7 @@ impl Sandbox {
             config,
             handler: note.handler,
             ips: note.ips,
+            kind: note.kind,
         })
     }
 }

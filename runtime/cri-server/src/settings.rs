@@ -1,10 +1,10 @@
 //! What the program's configuration says to this crate. Main type: [`Settings`].
 
-use std::{net::SocketAddr, num::NonZeroU8, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU8, path::PathBuf};
 
 use pod::{CgroupDriver, CgroupParent, ScratchPlan};
 use registry::Hosts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exporter::Listen;
 
@@ -15,8 +15,10 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Version of the program.
     pub version: String,
-    /// Names of runtime handlers, beside the empty one; all are the same.
-    pub runtime_handlers: Vec<String>,
+    /// Runtime handlers by name, beside the empty one, which is for pods in VMs.
+    pub runtime_handlers: BTreeMap<String, HandlerKind>,
+    /// Pods on the node.
+    pub host_pods: HostPods,
     /// The image store.
     pub images_dir: PathBuf,
     /// Registries with mirrors, or that are elsewhere than their names say. Not shown: a mirror's address may have a token in its path.
@@ -54,6 +56,27 @@ impl Settings {
             None => self.container.writable_mib,
         }
     }
+}
+
+/// What a runtime handler is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandlerKind {
+    /// Pods in VMs, but for those that share a namespace with the node.
+    Vm,
+    /// Pods on the node, as ordinary containers.
+    Host,
+}
+
+/// Pods that are on the node itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostPods {
+    /// Whether there may be any.
+    pub enabled: bool,
+    /// The agent's program, one process for each of them.
+    pub agent: PathBuf,
+    /// Folder of the writable layers of their containers.
+    pub layers_dir: PathBuf,
 }
 
 /// Where pods' cgroups on this node are.

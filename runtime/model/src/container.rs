@@ -110,6 +110,8 @@ pub enum NamespaceOf {
     Container,
     /// The pod's: the guest's first, or that of the pod's user namespace.
     Pod,
+    /// The node's: only of a pod on the host.
+    Node,
 }
 
 /// Who a process is, in numbers (credentials(7)).

@@ -18,6 +18,9 @@ pub struct Mount {
     /// Owners are seen through the pod's user namespace: user 0 of what is mounted is its root.
     #[serde(default)]
     pub map_owners: bool,
+    /// What the container mounts below it is seen where it comes from, and the other way round. Only of a pod on the host.
+    #[serde(default)]
+    pub shares_mounts: bool,
 }
 
 /// Something of the host that a container mounts. Paths are the host's, without links.
@@ -54,6 +57,11 @@ pub enum HostVolume {
         /// The file or folder.
         path: PathBuf,
     },
+    /// Whatever is there, itself: for a pod on the host. A folder is made where nothing is.
+    Bind {
+        /// The path.
+        path: PathBuf,
+    },
 }
 
 impl HostVolume {
@@ -65,7 +73,8 @@ impl HostVolume {
             | Self::Copy { path }
             | Self::WrittenBack { path }
             | Self::Memory { path, .. }
-            | Self::Share { path } => path,
+            | Self::Share { path }
+            | Self::Bind { path } => path,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct Security {
     /// Everything that root may in the guest: all capabilities, all its devices, /sys and its cgroup writable, no path masked or
-    /// read-only, no seccomp filter. The wall around it is the VM's.
+    /// read-only, no seccomp filter. The wall around it is the VM's; on the node there is none.
     pub privileged: bool,
     /// Changes to the default capabilities.
     pub capabilities: CapabilityChanges,
@@ -19,6 +19,10 @@ pub struct Security {
     pub read_only_paths: Option<Vec<String>>,
     /// Devices that it may use beside null, zero, full, random, urandom and tty, which every container has.
     pub devices: Vec<Device>,
+    /// It can't use others, also where it may not make nodes of them: it may mount some. A privileged one can.
+    pub filters_devices: bool,
+    /// The AppArmor profile that its processes run under, which the kernel has.
+    pub apparmor_profile: Option<String>,
 }
 
 /// Changes to the default capabilities, by name in any case, with or without `CAP_`. `ALL` in `add` or `drop` comes first, then each of

@@ -24,7 +24,7 @@ pub struct Attachment {
     pub namespace: PathBuf,
     /// The pod's addresses, the primary one first.
     pub ips: Vec<IpAddr>,
-    /// What the guest is told.
+    /// What the guest is told; nothing where there is none.
     pub network: PodNetwork,
     /// A tap for each interface of the guest, in the same order.
     pub taps: Vec<Tap>,

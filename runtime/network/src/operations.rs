@@ -1,12 +1,12 @@
 //! What is done to a pod's network, in order. Main type: [`Operations`], which [`crate::Network`] calls on a task of its own for each
 //! operation. One teardown serves the failed set-up, the removal, and the sweep after a crash alike.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU8};
 
-use model::PodId;
+use model::{PodId, PodNetwork};
 
 use crate::{
-    attachment::{self, Attachment},
+    attachment::{self, Attachment, Tap},
     cni::{Attached, Cni, CniError, ConfList, conf_dir, result},
     config::NetworkConfig,
     deadlines::Deadlines,
@@ -169,16 +169,26 @@ impl Operations {
             self.write(record.clone()).await?;
         }
         let ips = primary_ips(&record)?;
-        let queues = request.queues;
-        let attach = move |handle| async move { attachment::attach(&handle, queues).await };
-        let attached = self.namespaces.inside(pod, attach).await?;
-        let (network, taps) = attached.map_err(|error| NetworkError::Attach(Box::new(error)))?;
+        let (network, taps) = match request.queues {
+            Some(queues) => self.attach(pod, queues).await?,
+            None => (PodNetwork::default(), Vec::new()),
+        };
         Ok(Attachment {
             namespace: self.namespaces.path(pod),
             ips,
             network,
             taps,
         })
+    }
+
+    async fn attach(
+        &self,
+        pod: &PodId,
+        queues: NonZeroU8,
+    ) -> Result<(PodNetwork, Vec<Tap>), NetworkError> {
+        let attach = move |handle| async move { attachment::attach(&handle, queues).await };
+        let attached = self.namespaces.inside(pod, attach).await?;
+        attached.map_err(|error| NetworkError::Attach(Box::new(error)))
     }
 
     /// Networks in reverse, then the namespace, then the record; each network that is left is no longer in the record, so that a

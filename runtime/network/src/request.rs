@@ -37,8 +37,9 @@ pub struct PodRequest {
     pub mac: Option<Mac>,
     /// The pod's cgroup.
     pub cgroup_path: Option<String>,
-    /// Queues of each tap: one per processor of the guest, up to what pays.
-    pub queues: NonZeroU8,
+    /// Queues of each tap: one per processor of the guest, up to what pays. None for a pod without a guest, whose processes are in the namespace
+    /// themselves: there are no taps then.
+    pub queues: Option<NonZeroU8>,
 }
 
 /// A port of the node that leads to one of the pod.

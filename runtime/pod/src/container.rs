@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use model::{ContainerId, ContainerSpec, ExitStatus, Identity};
 use serde::{Deserialize, Serialize};
-use vm_client::PciAddress;
 
-use crate::volumes::{Mounted, Source};
+use crate::{
+    home::ImagePlace,
+    volumes::{Mounted, Source},
+};
 
 /// What a front door wants kept with a pod or a container and given back after a restart. `pod` does not look into it.
 pub type Note = serde_json::Value;
@@ -32,8 +34,9 @@ pub struct Container {
     pub log: Option<PathBuf>,
     /// Size of the writable layer, in bytes.
     pub(crate) writable_bytes: u64,
-    /// The disk with its root, while it is on the VM's bus.
-    pub(crate) disk: Option<PciAddress>,
+    /// Where its root is, while it is there.
+    #[serde(rename = "disk")]
+    pub(crate) image: Option<ImagePlace>,
     /// What it mounts.
     #[serde(default)]
     pub(crate) mounts: Vec<Mounted>,
@@ -43,7 +46,7 @@ pub struct Container {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerPhase {
-    /// Its root is on the VM's bus; nothing runs.
+    /// Its root is where the agent can mount it; nothing runs.
     Created,
     /// Its first process is being executed.
     Starting,
@@ -52,7 +55,7 @@ pub enum ContainerPhase {
         /// Since when, in nanoseconds since 1970.
         started_at_ns: i64,
     },
-    /// It is over; all its output has arrived, and nothing of it is left in the guest.
+    /// It is over; all its output has arrived, and nothing of it is left with the agent.
     Exited(Exit),
 }
 
@@ -86,14 +89,14 @@ pub enum ExitCause {
 }
 
 impl Container {
-    /// The disks that it has on the VM's bus.
-    pub(crate) fn disks(&self) -> Vec<PciAddress> {
+    /// The images that it has where the agent can mount them: its root, and those that it mounts.
+    pub(crate) fn images(&self) -> Vec<ImagePlace> {
         let image = |mounted: &Mounted| match &mounted.source {
-            Source::Image { disk, .. } => *disk,
+            Source::Image { image, .. } => image.clone(),
             Source::Host(_) => None,
         };
-        let images = self.mounts.iter().filter_map(image);
-        self.disk.into_iter().chain(images).collect()
+        let mounted = self.mounts.iter().filter_map(image);
+        self.image.clone().into_iter().chain(mounted).collect()
     }
 
     /// Its end, if it has ended.

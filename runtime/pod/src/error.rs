@@ -6,6 +6,7 @@ use thiserror::Error;
 use vm_client::{Ending, LaunchError, RequestError};
 
 use crate::cgroup::CgroupError;
+use crate::home::HostAgentError;
 use crate::oci::SpecificationError;
 use crate::record::RecordError;
 use crate::scratch::ScratchError;
@@ -84,6 +85,17 @@ pub enum PodError {
         during: &'static str,
         /// How it ended.
         ending: Box<Ending>,
+    },
+    /// The pod's agent on the node, or why it can't be.
+    #[error("run the pod's agent on the node")]
+    HostAgent(#[source] HostAgentError),
+    /// It ended, or was killed, during something.
+    #[error("the pod's agent on the node ended while {during}: {cause}")]
+    HostAgentEnded {
+        /// What was going on.
+        during: &'static str,
+        /// How it ended.
+        cause: String,
     },
     /// The image's disk.
     #[error("add the image's disk to the pod's VM")]
@@ -166,10 +178,14 @@ impl PodError {
             | Self::ContainerState { .. } => Fault::Refused,
             Self::NoContainer { .. } => Fault::NotFound,
             Self::Unserved(_) | Self::Share(_) => Fault::Invalid,
-            Self::Launch(_) | Self::Cgroup(_) | Self::Scratch(_) => Fault::HostUnfit,
-            Self::GuestEnded { .. } | Self::AgentLost { .. } | Self::TornDown | Self::Stdio(_) => {
-                Fault::GuestLost
+            Self::Launch(_) | Self::Cgroup(_) | Self::Scratch(_) | Self::HostAgent(_) => {
+                Fault::HostUnfit
             }
+            Self::GuestEnded { .. }
+            | Self::HostAgentEnded { .. }
+            | Self::AgentLost { .. }
+            | Self::TornDown
+            | Self::Stdio(_) => Fault::GuestLost,
             Self::Agent { source, .. } => agent_fault(source),
             _ => Fault::Internal,
         }

@@ -1,8 +1,9 @@
 //! The heart: one task owns one pod, from its launch to its one teardown. Main type: [`Pod`], the handle. Below: `vm-client` and
-//! `agent-client`. Above: the front doors, which never see a VM.
+//! `agent-client`. Above: the front doors, which never see a VM. What a pod lives in, a VM or the node itself, is its `home`.
 //!
 //! ```text
 //! PodPlan ──Booted::launch──► Booted ──become_pod──► Pod        launch.rs   (a failed start ends in the teardown as well)
+//! a VM, or an agent on the node                                 home.rs
 //! commands, events ─────────► owner task                        owner.rs    decides with state/
 //! stop, guest's end ────────► teardown                          teardown.rs
 //! cgroup on the host ───────► made before the VM, removed last  cgroup.rs
@@ -17,6 +18,7 @@ mod container;
 mod deadlines;
 mod error;
 mod handle;
+mod home;
 mod launch;
 mod oci;
 mod output;
@@ -43,12 +45,13 @@ pub use container::{Container, ContainerPhase, Exit, ExitCause, Note};
 pub use deadlines::Deadlines;
 pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
+pub use home::HostAgentError;
 pub use launch::Booted;
 pub use oci::{ProfileError, SpecificationError, check_container, check_user_namespace};
 pub use pieces::{PieceReader, pieces};
 pub use plan::{
-    ContainerPlan, ExecPlan, Hold, Identity, Lifetime, MountPlan, Nic, NicQueue, OutputTo, PodPlan,
-    Root, RootSegment, VolumeSource,
+    ContainerPlan, ExecPlan, GuestPlan, Hold, HomePlan, HostPlan, Identity, Lifetime, MountPlan,
+    Nic, NicQueue, OutputTo, PodPlan, Root, RootSegment, VolumeSource,
 };
 pub use record::{RecordError, sweep};
 pub use recover::{Recovered, recover};

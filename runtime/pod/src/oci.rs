@@ -174,6 +174,9 @@ fn process(container: &ContainerSpec, hostname: &str) -> Result<Process, Specifi
         .capabilities(capabilities::capabilities(&container.security)?)
         .rlimits(resources::rlimits(&container.rlimits)?)
         .no_new_privileges(container.no_new_privileges);
+    if let Some(profile) = &container.security.apparmor_profile {
+        process = process.apparmor_profile(profile.as_str());
+    }
     if let Some(value) = container.oom_score_adj {
         process = process.oom_score_adj(resources::oom_score_adj(value)?);
     }

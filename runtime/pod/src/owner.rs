@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 use tracing::Instrument;
-use vm_client::{Ending, Monitor, Running};
+use vm_client::Running;
 
 use crate::{
     Deadlines,
@@ -32,6 +32,7 @@ use crate::{
     container::Container,
     error::PodError,
     handle::Pod,
+    home::{Ended, Home},
     shares::{self, Shares},
     state::pod::{self as state, Deed, Fact, Phase},
     status::{PodPhase, PodStatus},
@@ -81,7 +82,8 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         Phase::Stopped
     };
     let (held, agent) = live.map_or((None, None), |(held, agent)| (Some(held), Some(agent)));
-    let monitor = held.as_ref().and_then(|held| held.monitor.clone());
+    let home = held.as_ref().and_then(|held| held.home.clone());
+    let monitor = home.as_ref().and_then(Home::monitor);
     let cgroup = held.as_ref().and_then(|held| held.cgroup.as_ref());
     let shares = held
         .as_ref()
@@ -100,14 +102,14 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
             containers: BTreeMap::new(),
             stages: record.stages.clone(),
             launch,
-            monitor_pid: monitor.as_ref().and_then(|monitor| monitor.pid()),
+            monitor_pid: monitor.and_then(|monitor| monitor.pid()),
             cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
         })),
         agent: watch::Sender::new(agent),
         record,
         book,
         held,
-        monitor,
+        home,
         phase,
         entries,
         watched: HashMap::new(),
@@ -135,7 +137,7 @@ fn shares_of(held: &Held, program: PathBuf, deadlines: Deadlines) -> Option<Shar
         program,
         folder: held.folder.path().to_owned(),
         cgroup: held.cgroup.clone(),
-        monitor: held.monitor.clone()?,
+        monitor: Arc::clone(held.home.as_ref()?.monitor()?),
         deadlines,
     };
     Some(Shares::begin(parts))
@@ -146,7 +148,8 @@ struct Owner {
     book: Option<Book>,
     /// Taken by the teardown.
     held: Option<Held>,
-    monitor: Option<Arc<Monitor>>,
+    /// Until the teardown begins.
+    home: Option<Home>,
     /// For the handles, too: they call it themselves for what does not change the pod's state.
     agent: watch::Sender<Option<Agent>>,
     phase: Phase,
@@ -156,7 +159,7 @@ struct Owner {
     deeds: JoinSet<Outcome>,
     /// They follow the host's folders that containers mount.
     watchers: BTreeMap<VolumeId, Watcher>,
-    /// While the VM lives.
+    /// While a VM lives.
     shares: Option<Shares>,
     status: watch::Sender<Arc<PodStatus>>,
     stop_replies: Vec<Reply<()>>,
@@ -169,7 +172,7 @@ enum Wake {
     Command(Option<Command>),
     Event(Result<Event, AgentError>),
     Done(Outcome),
-    Ended(Ending),
+    Ended(Ended),
 }
 
 impl Owner {
@@ -196,13 +199,13 @@ impl Owner {
         inbox: &mut mpsc::Receiver<Command>,
         events: &mut Option<EventStream>,
     ) -> Wake {
-        let monitor = match self.phase {
-            Phase::Running | Phase::Silencing => self.monitor.clone(),
+        let home = match self.phase {
+            Phase::Running | Phase::Silencing => self.home.clone(),
             _ => None,
         };
         let ended = async {
-            match &monitor {
-                Some(monitor) => monitor.ended().await,
+            match &home {
+                Some(home) => home.ended().await,
                 None => std::future::pending().await,
             }
         };
@@ -228,7 +231,7 @@ impl Owner {
             event = event => Wake::Event(event),
             outcome = done => Wake::Done(outcome),
             command = inbox.recv(), if !deaf => Wake::Command(command),
-            ending = ended => Wake::Ended(ending),
+            ended = ended => Wake::Ended(ended),
         }
     }
 
@@ -242,7 +245,7 @@ impl Owner {
                 self.agent_gone(&error).await;
             }
             Wake::Done(outcome) => self.done(outcome).await,
-            Wake::Ended(ending) => self.vm_ended(&ending).await,
+            Wake::Ended(ended) => self.guest_ended(&ended.cause(), Some(&ended)).await,
         }
     }
 
@@ -310,7 +313,7 @@ impl Owner {
     fn tear_down(&mut self) {
         tracing::debug!("tearing down");
         self.agent.send_replace(None);
-        self.monitor = None;
+        self.home = None;
         self.watchers.clear();
         self.shares = None;
         if let Some(held) = self.held.take() {
@@ -369,13 +372,13 @@ impl Owner {
         self.entries.clear();
     }
 
-    /// The event stream ended. Mostly the guest is about to end too, and says why.
+    /// The event stream ended. Mostly what the pod lives in is about to end too, and says why.
     async fn agent_gone(&mut self, error: &AgentError) {
-        let Some(monitor) = self.monitor.clone() else {
+        let Some(home) = self.home.clone() else {
             return;
         };
-        match tokio::time::timeout(self.deadlines.stop, monitor.ended()).await {
-            Ok(ending) => self.vm_ended(&ending).await,
+        match tokio::time::timeout(self.deadlines.stop, home.ended()).await {
+            Ok(ended) => self.guest_ended(&ended.cause(), Some(&ended)).await,
             Err(_still_there) => {
                 let cause = format!("its agent is lost: {error}");
                 self.guest_ended(&cause, None).await;
@@ -383,12 +386,7 @@ impl Owner {
         }
     }
 
-    async fn vm_ended(&mut self, ending: &Ending) {
-        let cause = format!("its VM ended: {}: {}", ending.reason, ending.text);
-        self.guest_ended(&cause, Some(ending)).await;
-    }
-
-    async fn guest_ended(&mut self, cause: &str, ending: Option<&Ending>) {
+    async fn guest_ended(&mut self, cause: &str, ended: Option<&Ended>) {
         if self.phase == Phase::Running {
             tracing::warn!(cause, "the pod ended by itself");
             self.record.phase = PodPhase::Stopped {
@@ -396,11 +394,8 @@ impl Owner {
             };
         }
         for (_, exit) in self.watched.drain() {
-            let error = match ending {
-                Some(ending) => PodError::GuestEnded {
-                    during: "the container ran",
-                    ending: Box::new(ending.clone()),
-                },
+            let error = match ended {
+                Some(ended) => ended.clone().into_error("the container ran"),
                 None => PodError::AgentLost {
                     cause: cause.to_owned(),
                 },

@@ -9,7 +9,7 @@ use model::{
 
 use crate::{Deadlines, cgroup::CgroupPlan, container::Note, scratch::ScratchPlan};
 
-/// The VM of one pod.
+/// One pod, and what it is to live in.
 #[derive(Debug)]
 pub struct PodPlan {
     /// Its id, which names its run folder and its record.
@@ -20,6 +20,24 @@ pub struct PodPlan {
     pub lifetime: Lifetime,
     /// Where its cgroup on this host is to be; none on a host without cgroup v2.
     pub cgroup: Option<CgroupPlan>,
+    /// What it lives in.
+    pub home: HomePlan,
+    /// How long to wait for what.
+    pub deadlines: Deadlines,
+}
+
+/// What a pod is to live in.
+#[derive(Debug)]
+pub enum HomePlan {
+    /// A VM of its own.
+    Guest(Box<GuestPlan>),
+    /// The node itself: its containers are ordinary ones.
+    Host(HostPlan),
+}
+
+/// The VM of one pod.
+#[derive(Debug)]
+pub struct GuestPlan {
     /// The monitor program.
     pub monitor: PathBuf,
     /// The share server program, for the pod's first shared folder.
@@ -38,8 +56,21 @@ pub struct PodPlan {
     pub console_log: bool,
     /// Words added to the kernel's command line.
     pub kernel_arguments: String,
-    /// How long to wait for what.
-    pub deadlines: Deadlines,
+}
+
+/// A pod on the node. What it has not of its own, it shares with the node.
+#[derive(Debug)]
+pub struct HostPlan {
+    /// The agent's program.
+    pub agent: PathBuf,
+    /// Folder of the writable layers of all such pods.
+    pub layers_dir: PathBuf,
+    /// The network namespace that the CNI plugins have filled; none is the node's.
+    pub own_network: Option<PathBuf>,
+    /// System V IPC, POSIX queues and /dev/shm.
+    pub own_ipc: bool,
+    /// Its host name.
+    pub own_host_name: bool,
 }
 
 /// Whether a pod outlives the process that started it.
@@ -55,7 +86,7 @@ pub enum Lifetime {
     },
 }
 
-/// What makes a VM this pod.
+/// What makes a VM, or an agent on the node, this pod. On the node there are no NICs and no network to tell: its namespace has all of it.
 #[derive(Debug, Default)]
 pub struct Identity {
     /// The front door's own, kept with the pod.
@@ -108,7 +139,7 @@ pub struct MountPlan {
 pub enum VolumeSource {
     /// Something of the host's.
     Host(HostVolume),
-    /// An image, as a read-only disk of the container's own.
+    /// An image: in a VM a read-only disk of the container's own.
     Image {
         /// What lies end to end on the disk.
         segments: Vec<RootSegment>,
@@ -170,8 +201,10 @@ impl fmt::Debug for Root {
 /// A whole file on the disk.
 #[derive(Debug)]
 pub struct RootSegment {
-    /// Open for reading.
+    /// Open for reading: for a VM.
     pub file: File,
+    /// Where it is: for an agent on the node.
+    pub path: PathBuf,
     /// Its length, a multiple of 4096.
     pub length_bytes: u64,
 }

@@ -3,7 +3,6 @@
 //! [`RunFolder`]. [`sweep`] ends what a dead owner left.
 
 use std::{
-    error::Error,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -20,8 +19,11 @@ use vm_client::Monitor;
 use crate::{
     Deadlines,
     cgroup::Cgroup,
+    error::PodError,
+    home::HostRecord,
     plan::{Lifetime, PodPlan},
     scratch::Scratch,
+    teardown::remove_layers,
 };
 
 const RECORD: &str = "record.json";
@@ -42,6 +44,9 @@ struct Record {
     /// The pod's scratch disk, whether it has been made yet or not.
     #[serde(default)]
     scratch: Option<PathBuf>,
+    /// None of a pod in a VM.
+    #[serde(default)]
+    host: Option<HostRecord>,
 }
 
 /// A run folder could not be made, or what was left could not be removed.
@@ -94,6 +99,7 @@ impl RunFolder {
         plan: &PodPlan,
         cgroup: Option<&Cgroup>,
         scratch: Option<&Scratch>,
+        host: Option<HostRecord>,
     ) -> Result<Self, RecordError> {
         Self::create_in(
             &plan.pods_dir,
@@ -104,6 +110,7 @@ impl RunFolder {
                 lasting: plan.lifetime != Lifetime::WithLauncher,
                 cgroup: cgroup.map(|cgroup| cgroup.path().to_owned()),
                 scratch: scratch.map(|scratch| scratch.path().to_owned()),
+                host,
             },
         )
     }
@@ -167,6 +174,11 @@ impl RunFolder {
     /// The pod's scratch disk, as the record has it.
     pub(crate) fn scratch(&self) -> Option<PathBuf> {
         recorded(&self.path)?.scratch
+    }
+
+    /// What it says of a pod on the node.
+    pub(crate) fn host(&self) -> Option<HostRecord> {
+        recorded(&self.path)?.host
     }
 
     /// Where it is kept how far a container's output has been written to its log.
@@ -246,9 +258,9 @@ async fn sweep_where(
             tracing::info!(pod = %path.display(), ?ending.reason, "ended an abandoned monitor");
         }
         if let Some(record) = record
-            && let Err(error) = release(record, deadlines).await
+            && let Err(error) = end_recorded(record, deadlines).await
         {
-            let error = &*error as &dyn std::error::Error;
+            let error = &error as &dyn std::error::Error;
             tracing::warn!(folder = %path.display(), error, "something of an abandoned pod stays");
             continue;
         }
@@ -263,15 +275,20 @@ async fn sweep_where(
     Ok(swept)
 }
 
-/// Ends what a record names outside the run folder.
-async fn release(record: Record, deadlines: Deadlines) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Ends what a record names outside the run folder. A pod on the node ends with its cgroup.
+async fn end_recorded(record: Record, deadlines: Deadlines) -> Result<(), PodError> {
     if let Some(cgroup) = record.cgroup {
-        Cgroup::recorded(cgroup).remove(deadlines.stop).await?;
+        let removed = Cgroup::recorded(cgroup).remove(deadlines.stop).await;
+        removed.map_err(PodError::Cgroup)?;
     }
     if let Some(scratch) = record.scratch {
-        Scratch::recorded(scratch).remove()?;
+        let removed = Scratch::recorded(scratch).remove();
+        removed.map_err(PodError::Scratch)?;
     }
-    Ok(())
+    match record.host {
+        Some(host) => remove_layers(host).await,
+        None => Ok(()),
+    }
 }
 
 fn recorded(folder: &Path) -> Option<Record> {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_client::{Agent, AgentError, Connector};
+use agent_client::{Agent, AgentError};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use vm_client::Monitor;
@@ -17,6 +17,7 @@ use crate::{
     cgroup::Cgroup,
     container::{Container, ContainerPhase},
     handle::Pod,
+    home::{Home, HostAgent},
     owner::{self, Beginning},
     record::{self, RecordError, RunFolder, io_error},
     scratch::Scratch,
@@ -31,7 +32,7 @@ pub struct Recovered {
     pub pods: Vec<Pod>,
     /// Records that could not be read, with the reason. They stay where they are; what belonged to them has been ended.
     pub broken: Vec<(PathBuf, RecordError)>,
-    /// VMs without a record, which have been ended.
+    /// Pods without a record, which have been ended.
     pub ended: Vec<String>,
 }
 
@@ -159,7 +160,7 @@ async fn end_execs(agent: &Agent, containers: &[Container], deadlines: Deadlines
     }
 }
 
-/// The pod's VM and agent, or why they can't be had; then nothing of them is left.
+/// What the pod lives in and its agent, or why they can't be had; then nothing of them is left.
 async fn attach(
     pod: &model::PodId,
     pods_dir: &Path,
@@ -171,8 +172,9 @@ async fn attach(
         pod: pod.clone(),
         cgroup: folder.cgroup().map(Cgroup::recorded),
         scratch: folder.scratch().map(Scratch::recorded),
+        host: folder.host(),
         folder,
-        monitor: None,
+        home: None,
     };
     let result = reach(&mut held, deadlines).await;
     match result {
@@ -187,14 +189,24 @@ async fn attach(
 }
 
 async fn reach(held: &mut Held, deadlines: Deadlines) -> Result<Agent, String> {
-    let monitor = Monitor::attach(held.folder.path(), deadlines.monitor)
-        .await
-        .map_err(|error| format!("its VM ended while no daemon ran: {error}"))?;
-    let monitor = held.monitor.insert(Arc::new(monitor));
-    let connector = Connector::Vsock {
-        socket: monitor.vsock_path(),
+    let folder = held.folder.path();
+    let home = match &held.host {
+        None => {
+            let attached = Monitor::attach(folder, deadlines.monitor).await;
+            let monitor =
+                attached.map_err(|error| format!("its VM ended while no daemon ran: {error}"))?;
+            Home::Guest(Arc::new(monitor))
+        }
+        Some(_) => {
+            let agent = HostAgent::attach(folder).map_err(|error| {
+                let error = model::chain(&error);
+                format!("its agent on the node ended while no daemon ran: {error}")
+            })?;
+            Home::Host(Arc::new(agent))
+        }
     };
-    Agent::connect(connector, deadlines.call)
+    let home = held.home.insert(home);
+    Agent::connect(home.connector(), deadlines.call)
         .await
         .map_err(|error| format!("its agent does not answer: {error}"))
 }

@@ -9,6 +9,8 @@
 //! image                   ── a disk for each container ──► EROFS ─┘
 //! ```
 //!
+//! On the node there is nothing to bring: an agent there mounts its host's paths themselves, and images from their files.
+//!
 //! A volume's name follows from what it is, so nobody has to keep a list: the agent says whether it is there.
 
 mod read;
@@ -17,14 +19,20 @@ mod write_back;
 
 use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
 
-use agent_client::{Agent, AgentError, VolumeMount};
+use agent_client::{Agent, MountSource, VolumeMount};
 use model::{ContainerId, HostVolume, Mount, VolumeId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use vm_client::{Monitor, PciAddress};
 
 pub(crate) use self::watch::Watcher;
-use crate::{Deadlines, container::Container, error::PodError, launch::agent_call, shares::Shares};
+use crate::{
+    Deadlines,
+    container::Container,
+    error::PodError,
+    home::{Home, ImagePlace},
+    launch::agent_call,
+    shares::Shares,
+};
 
 /// The name of a copied file in its volume.
 const FILE: &str = "file";
@@ -45,8 +53,9 @@ pub(crate) struct Mounted {
 pub(crate) enum Source {
     Host(HostVolume),
     Image {
-        /// The disk with it, while it is on the VM's bus.
-        disk: Option<PciAddress>,
+        /// Where it is, while it is there.
+        #[serde(rename = "disk")]
+        image: Option<ImagePlace>,
         /// What of it; empty is all.
         sub_path: String,
     },
@@ -107,10 +116,16 @@ pub(crate) async fn make(
     for (number, mounted) in container.mounts.iter().enumerate() {
         let own = of_container(&container.id, number)?;
         let made = match &mounted.source {
-            Source::Image { disk, sub_path } => {
-                let disk = disk.ok_or(PodError::TornDown)?.to_string();
-                let call = agent.mount_image_volume(&own, &disk, deadlines.start);
-                agent_call("mount an image's disk in the guest", call).await?;
+            Source::Host(HostVolume::Bind { path }) => {
+                mounts.push(VolumeMount {
+                    source: MountSource::Host { path: path.clone() },
+                    mount: mounted.mount.clone(),
+                });
+                continue;
+            }
+            Source::Image { image, sub_path } => {
+                let image = image.as_ref().ok_or(PodError::TornDown)?;
+                mount_image(agent, &own, image, deadlines).await?;
                 (own, sub_path.clone(), false)
             }
             Source::Host(HostVolume::Share { path }) => {
@@ -126,15 +141,36 @@ pub(crate) async fn make(
                 from_host(agent, own, volume, &carriers.watchers, deadlines).await?
             }
         };
-        let (volume, sub_path, make_sub_path) = made;
+        let (id, sub_path, make_sub_path) = made;
         mounts.push(VolumeMount {
-            volume,
-            sub_path,
-            make_sub_path,
+            source: MountSource::Volume {
+                id,
+                sub_path,
+                make_sub_path,
+            },
             mount: in_guest(mounted),
         });
     }
     Ok(mounts)
+}
+
+async fn mount_image(
+    agent: &Agent,
+    volume: &VolumeId,
+    image: &ImagePlace,
+    deadlines: Deadlines,
+) -> Result<(), PodError> {
+    match image {
+        ImagePlace::Disk(disk) => {
+            let disk = disk.to_string();
+            let call = agent.mount_image_volume(volume, &disk, deadlines.start);
+            agent_call("mount an image's disk in the guest", call).await
+        }
+        ImagePlace::Files(files) => {
+            let call = agent.mount_image_files(volume, files.clone(), deadlines.start);
+            agent_call("mount an image's files on the node", call).await
+        }
+    }
 }
 
 /// How the guest mounts it. The host holds a share to its right, and better: what is mounted below a folder may be written though the folder
@@ -185,8 +221,8 @@ async fn from_host(
             agent_call(attempt, written).await?;
             Ok((id, sub_path.clone(), true))
         }
-        // No copy: its maker has seen to it.
-        HostVolume::Share { .. } => Err(PodError::TornDown),
+        // No copies: their maker has seen to them.
+        HostVolume::Share { .. } | HostVolume::Bind { .. } => Err(PodError::TornDown),
     }
 }
 
@@ -213,10 +249,10 @@ pub(crate) async fn write_back(agent: &Agent, container: &Container, deadline: D
     }
 }
 
-/// Removes from the guest what is the container's alone; the images' disks come off its bus, and off the VM's.
+/// Has the agent remove what is the container's alone, and takes the images away.
 pub(crate) async fn free(
     agent: &Agent,
-    monitor: &Monitor,
+    home: &Home,
     container: &Container,
     deadline: Duration,
 ) -> Result<(), PodError> {
@@ -228,20 +264,12 @@ pub(crate) async fn free(
         )
         .await?;
         let Source::Image {
-            disk: Some(disk), ..
+            image: Some(image), ..
         } = &mounted.source
         else {
             continue;
         };
-        match agent.remove_device(&disk.to_string(), deadline).await {
-            // A container that never started may never have brought its disk in.
-            Ok(()) | Err(AgentError::NotFound { .. }) => {}
-            Err(source) => {
-                let attempt = "remove an image's disk in the guest";
-                return Err(PodError::Agent { attempt, source });
-            }
-        }
-        monitor.remove_device(*disk).await.map_err(PodError::Disk)?;
+        home.free(agent, image, deadline).await?;
     }
     Ok(())
 }

@@ -195,6 +195,7 @@ impl Vm {
             stdio: Stdio::default(),
             share_pid_namespace: false,
             target_container_id: String::new(),
+            ends_with_first_process: false,
             mounts: Vec::new(),
         };
         let mut events = self.agent.events(0).await?;

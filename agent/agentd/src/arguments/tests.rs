@@ -23,8 +23,33 @@ fn command_line_makes_a_life() {
             stdio: Address::Unix { path: "/b".into() },
             state: "/s".into(),
             cgroup: "/c".into(),
+            own: Own::default(),
+            waits: false,
         })),
     );
+}
+
+#[test]
+fn namespaces_of_a_pod_on_a_host_are_named() {
+    let line = "--no-init --listen unix:/a --stdio unix:/b --own mounts,ipc --own uts --network /n --layers /l --wait";
+    let life = parse(line.split(' ').map(str::to_owned), 2);
+    let Ok(Life::Process(setting)) = life else {
+        panic!("{life:?}");
+    };
+    let own = Own {
+        mounts: true,
+        ipc: true,
+        uts: true,
+        network: Some("/n".into()),
+        layers: Some("/l".into()),
+    };
+    assert_eq!((setting.own, setting.waits), (own, true));
+    let word = "pid".to_owned();
+    check(
+        "--own mounts,pid",
+        &Err(ArgumentError::UnknownNamespace { word }),
+    );
+    check("--no-init --own ipc", &Err(ArgumentError::IpcWithoutMounts));
 }
 
 #[test]

@@ -26,8 +26,8 @@ pub(super) struct Live {
     processes: HashMap<ExecId, Entry>,
     /// Execs that have ended, in this order. They are kept for their output, as long as there is room.
     ended: VecDeque<ExecId>,
-    /// Its first process is not the first of a PID namespace, so its end does not end the others.
-    shares_pid_namespace: bool,
+    /// Its first process is not the first of a PID namespace, so its end does not end the others by itself.
+    ends_with_first_process: bool,
     /// Ends with the container.
     _oom: Option<OomWatch>,
 }
@@ -47,7 +47,7 @@ impl Live {
             holdings,
             launch,
             process,
-            shares_pid_namespace,
+            ends_with_first_process,
         } = running;
         let processes = HashMap::from([(ExecId::default(), Entry::Process(process))]);
         Self {
@@ -55,7 +55,7 @@ impl Live {
             launch,
             processes,
             ended: VecDeque::new(),
-            shares_pid_namespace,
+            ends_with_first_process,
             _oom: oom,
         }
     }
@@ -122,7 +122,7 @@ impl Live {
             // It stays while the exec has left processes, and goes with the container then.
             drop(self.holdings.cgroup.of_exec(exec.as_str()).remove());
         }
-        if exec.is_first_process() && self.shares_pid_namespace {
+        if exec.is_first_process() && self.ends_with_first_process {
             // Whatever survives it is killed again, and waited for, when the container is removed.
             drop(self.holdings.cgroup.kill_without_wait());
         }

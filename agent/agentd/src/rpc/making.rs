@@ -1,10 +1,13 @@
 //! StartPod, once its request has been checked: what makes the machine into a pod. Main function: [`make_pod`].
 
+use std::sync::Arc;
+
 use agent::agent as wire;
 use container::{IdMappings, NamespacesPlan, PodNamespaces};
 
 use super::started;
 use crate::{
+    arguments::Setting,
     containers::Owner,
     deadlines::DEVICE_DEADLINE,
     devices::{self, PciAddress},
@@ -32,7 +35,7 @@ pub(super) async fn mount_scratch(scratch: Scratch, address: PciAddress) -> Resu
 
 /// A pod that is being made.
 pub(super) struct Making {
-    pub(super) guest: bool,
+    pub(super) setting: Arc<Setting>,
     pub(super) request: wire::StartPodRequest,
     pub(super) files: PodFiles,
     pub(super) namespaces: Option<NamespacesPlan>,
@@ -41,12 +44,12 @@ pub(super) struct Making {
 impl Making {
     /// Blocks.
     fn carry_out(self) -> Result<Option<PodNamespaces>, Fault> {
-        pod::apply(&self.request, self.guest)?;
+        pod::apply(&self.request, &self.setting)?;
         let user = self.namespaces.as_ref().and_then(|plan| plan.user.as_ref());
         let root = user.map(IdMappings::root);
         let kept = self.files.keep(&self.request, root);
         kept.map_err(|error| Fault::internal(&error))?;
-        if let (Some(root), true) = (root, self.guest) {
+        if let (Some(root), true) = (root, self.setting.guest) {
             pod::give_to(root)?;
         }
         let make = |plan| PodNamespaces::start(start::THIS_PROGRAM.as_ref(), plan);

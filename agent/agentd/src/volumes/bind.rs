@@ -19,12 +19,13 @@ use container::{Folder, UserNamespace, VolumeSource};
 use rustix::{
     fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstat, mkdirat, openat2},
     io::Errno,
-    mount::mount_bind,
+    mount::{MountPropagationFlags, mount_bind, mount_change},
 };
 
 use super::{Volumes, failed, tree};
 use crate::{
     fault::{Fault, FaultKind},
+    host_mounts::Propagation,
     ids::VolumeId,
 };
 
@@ -36,12 +37,39 @@ const MOST_MOUNTS: usize = 1024;
 /// A checked `VolumeMount`.
 #[derive(Debug)]
 pub(crate) struct VolumeMount {
-    volume: VolumeId,
-    sub_path: PathBuf,
-    make_sub_path: bool,
+    source: Source,
     destination: PathBuf,
     options: Vec<&'static str>,
     map_owners: bool,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+enum Source {
+    Volume {
+        id: VolumeId,
+        sub_path: PathBuf,
+        make_sub_path: bool,
+    },
+    Host {
+        path: PathBuf,
+        propagation: Propagation,
+    },
+}
+
+/// Where what a container mounts is held, and for whom.
+struct Place<'a> {
+    number: usize,
+    folder: &'a Folder,
+    /// The container is started by the agent's own root, which can go to a volume.
+    seen_by_agent: bool,
+    mapped_by: Option<&'a UserNamespace>,
+}
+
+impl Place<'_> {
+    fn point(&self) -> PathBuf {
+        self.folder.mounts().join(self.number.to_string())
+    }
 }
 
 impl VolumeMount {
@@ -71,22 +99,63 @@ impl VolumeMount {
                 mount.destination
             )));
         }
-        let propagation = if mount.receives_mounts {
-            "rslave"
-        } else {
-            "rprivate"
-        };
-        let mut options = vec!["rbind", propagation];
+        let (propagation, option) = propagation(mount)?;
+        let mut options = vec!["rbind", option];
         options.push(if mount.read_only { "ro" } else { "rw" });
         options.extend(mount.recursive_read_only.then_some("rro"));
         Ok(Self {
-            volume: VolumeId::parse(&mount.volume_id)?,
-            sub_path: tree::checked_path(&mount.sub_path)?,
-            make_sub_path: mount.make_sub_path,
+            source: Source::parse(mount, propagation)?,
             destination,
             options,
             map_owners: mount.map_owners,
         })
+    }
+}
+
+impl Source {
+    fn parse(mount: &wire::VolumeMount, propagation: Propagation) -> Result<Self, Fault> {
+        let wrong = |what: &str| {
+            Err(Fault::invalid(format!(
+                "the mount at {:?} {what}",
+                mount.destination
+            )))
+        };
+        if mount.host_path.is_empty() {
+            return match propagation {
+                Propagation::Both => wrong("is of a volume, whose mounts can't be shared"),
+                _ => Ok(Self::Volume {
+                    id: VolumeId::parse(&mount.volume_id)?,
+                    sub_path: tree::checked_path(&mount.sub_path)?,
+                    make_sub_path: mount.make_sub_path,
+                }),
+            };
+        }
+        if !mount.volume_id.is_empty() || !mount.sub_path.is_empty() {
+            return wrong("is of a volume and of the host");
+        }
+        if !mount.host_path.starts_with('/') {
+            return wrong("is of a host's path that is not absolute");
+        }
+        if mount.map_owners {
+            return wrong("is of the host, whose owners are not mapped");
+        }
+        Ok(Self::Host {
+            path: mount.host_path.clone().into(),
+            propagation,
+        })
+    }
+}
+
+/// The same as OCI's option.
+fn propagation(mount: &wire::VolumeMount) -> Result<(Propagation, &'static str), Fault> {
+    match (mount.receives_mounts, mount.shares_mounts) {
+        (false, false) => Ok((Propagation::Private, "rprivate")),
+        (true, false) => Ok((Propagation::FromHost, "rslave")),
+        (false, true) => Ok((Propagation::Both, "rshared")),
+        (true, true) => Err(Fault::invalid(format!(
+            "the mount at {:?} both receives and shares mounts; the second is the first, and more",
+            mount.destination
+        ))),
     }
 }
 
@@ -111,12 +180,6 @@ impl Volumes {
         folder: &Folder,
         user: Option<&UserNamespace>,
     ) -> Result<VolumeSource, Fault> {
-        let content = self.content(&mount.volume)?;
-        let place = |source| VolumeSource {
-            source,
-            destination: mount.destination.clone(),
-            options: mount.options.clone(),
-        };
         let mapped_by = match (mount.map_owners, user) {
             (false, _) => None,
             (true, Some(user)) => Some(user),
@@ -127,33 +190,76 @@ impl Volumes {
                 )));
             }
         };
-        if mount.sub_path.as_os_str().is_empty() {
-            if user.is_none() {
-                return Ok(place(content));
+        let place = Place {
+            number,
+            folder,
+            seen_by_agent: user.is_none(),
+            mapped_by,
+        };
+        let source = match &mount.source {
+            Source::Volume {
+                id,
+                sub_path,
+                make_sub_path,
+            } => self.bind_volume(id, (sub_path, *make_sub_path), &place)?,
+            Source::Host { path, propagation } => self.bind_host(path, *propagation, &place)?,
+        };
+        Ok(VolumeSource {
+            source,
+            destination: mount.destination.clone(),
+            options: mount.options.clone(),
+        })
+    }
+
+    fn bind_volume(
+        &self,
+        id: &VolumeId,
+        (sub_path, make_sub_path): (&Path, bool),
+        place: &Place<'_>,
+    ) -> Result<PathBuf, Fault> {
+        let content = self.content(id)?;
+        if sub_path.as_os_str().is_empty() {
+            if place.seen_by_agent {
+                return Ok(content);
             }
             // The namespace's root can't go through the agent's folders to a volume.
-            let attempt = format!("hold volume {}", mount.volume);
+            let attempt = format!("hold volume {id}");
             let found = rustix::fs::open(&content, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
             let found = found.map_err(|errno| failed(&attempt)(errno.into()))?;
-            let point = hold(&found, &folder.mounts(), number, mapped_by);
-            return Ok(place(point.map_err(failed(&attempt))?));
+            return hold(&found, place).map_err(failed(&attempt));
         }
         let missing = || {
             Fault::new(
                 FaultKind::NotFound,
-                format!("volume {} has no {:?}", mount.volume, mount.sub_path),
+                format!("volume {id} has no {sub_path:?}"),
             )
         };
-        let attempt = format!("open {:?} of volume {}", mount.sub_path, mount.volume);
-        if mount.make_sub_path {
-            make_folders(&content, &mount.sub_path).map_err(failed(&attempt))?;
+        let attempt = format!("open {sub_path:?} of volume {id}");
+        if make_sub_path {
+            make_folders(&content, sub_path).map_err(failed(&attempt))?;
         }
-        let found = resolve(&content, &mount.sub_path).map_err(|errno| match errno {
+        let found = resolve(&content, sub_path).map_err(|errno| match errno {
             Errno::NOENT | Errno::NOTDIR => missing(),
             errno => failed(&attempt)(errno.into()),
         })?;
-        let point = hold(&found, &folder.mounts(), number, mapped_by).map_err(failed(&attempt))?;
-        Ok(place(point))
+        hold(&found, place).map_err(failed(&attempt))
+    }
+
+    fn bind_host(
+        &self,
+        path: &Path,
+        propagation: Propagation,
+        place: &Place<'_>,
+    ) -> Result<PathBuf, Fault> {
+        let host = self.host.as_ref().ok_or_else(|| {
+            Fault::invalid(format!(
+                "{path:?} of the host can't be mounted: this agent has no mount namespace beside the host's"
+            ))
+        })?;
+        fs::create_dir_all(place.folder.mounts()).map_err(failed("make a folder for mounts"))?;
+        let point = place.point();
+        host.bring(path, &point, propagation)?;
+        Ok(point)
     }
 }
 
@@ -163,22 +269,17 @@ fn resolve(root: &Path, path: &Path) -> Result<OwnedFd, Errno> {
     openat2(&root, path, flags, Mode::empty(), STAY_INSIDE)
 }
 
-/// Mounts what is open as one more of `folder`.
-fn hold(
-    found: &OwnedFd,
-    folder: &Path,
-    number: usize,
-    mapped_by: Option<&UserNamespace>,
-) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
-    let point = folder.join(number.to_string());
+/// Mounts what is open at its place.
+fn hold(found: &OwnedFd, place: &Place<'_>) -> io::Result<PathBuf> {
+    fs::create_dir_all(place.folder.mounts())?;
+    let point = place.point();
     match FileType::from_raw_mode(fstat(found)?.st_mode) {
         FileType::Directory => fs::create_dir(&point)?,
         FileType::RegularFile => drop(File::create_new(&point)?),
         _ => return Err(io::Error::other("it is no folder and no regular file")),
     }
     let source = format!("/proc/self/fd/{}", found.as_raw_fd());
-    match mapped_by {
+    match place.mapped_by {
         Some(user) => container::map_owners(Path::new(&source), &point, user)?,
         None => mount_bind(source.as_str(), &point)?,
     }
@@ -219,7 +320,15 @@ pub(crate) fn release(folder: &Folder) -> io::Result<()> {
         entries => entries?,
     };
     for entry in entries {
-        super::mount::unmount(&entry?.path())?;
+        let path = entry?.path();
+        // Of what is shared with the host, a mount below it would be unmounted there, too.
+        let alone = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        match mount_change(&path, alone) {
+            // Not mounted (mount(2)).
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        super::mount::unmount(&path)?;
     }
     Ok(())
 }

@@ -13,7 +13,10 @@ use rustix::{
 };
 
 use super::{CONTENT, failed, gone, make_folder};
-use crate::fault::{Fault, FaultKind};
+use crate::{
+    fault::{Fault, FaultKind},
+    image_files::ImageFiles,
+};
 
 /// What the host's virtio-fs device is called.
 const TAG: &str = "cofferdam";
@@ -31,6 +34,14 @@ pub(super) fn image(disk: &Path, content: &Path) -> Result<(), Fault> {
     fs::create_dir(content)
         .and_then(|()| mount_one(disk, content, "erofs", (flags, "")))
         .map_err(failed(&format!("mount the volume on {}", disk.display())))
+}
+
+/// The EROFS in files of the host, at `content`.
+pub(super) fn image_files(files: &ImageFiles, content: &Path) -> Result<(), Fault> {
+    fs::create_dir(content).map_err(failed("make the mount point of an image"))?;
+    files
+        .mount(content)
+        .map_err(|error| Fault::internal(&error))
 }
 
 /// What the pod's virtio-fs has in its root as `name`, at `content`. The virtio-fs is mounted at `shares` when it is not yet.

@@ -40,7 +40,7 @@ fn config_map(version: &str, files: &[(&str, &str)]) -> Vec<VolumeEntry> {
 /// A volume whose folder is there, as if something had been mounted on it.
 fn volume() -> (tempfile::TempDir, Volumes, VolumeId) {
     let state = tempfile::tempdir().unwrap();
-    let volumes = Volumes::below(state.path());
+    let volumes = Volumes::below(state.path(), None);
     let id = VolumeId::parse("v").unwrap();
     fs::create_dir_all(volumes.folder(&id)).unwrap();
     (state, volumes, id)
@@ -170,4 +170,23 @@ fn only_regular_files_are_read_back() {
     let mut file = tree::open_file(&content, Path::new("log")).unwrap();
     file.read_to_string(&mut text).unwrap();
     assert_eq!(text, "the end");
+}
+
+#[test]
+fn mount_of_the_host_that_can_not_be_is_refused() {
+    let check = |change: fn(&mut agent::agent::VolumeMount), words: &str| {
+        let mut mount = agent::agent::VolumeMount {
+            host_path: "/h".to_owned(),
+            destination: "/v".to_owned(),
+            ..Default::default()
+        };
+        VolumeMount::parse_all(&[mount.clone()]).unwrap();
+        change(&mut mount);
+        let fault = VolumeMount::parse_all(&[mount]).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::InvalidArgument);
+        assert!(fault.message.contains(words), "{}", fault.message);
+    };
+    check(|mount| mount.map_owners = true, "owners are not mapped");
+    check(|mount| mount.host_path = "h".to_owned(), "not absolute");
+    check(|mount| mount.volume_id = "v".to_owned(), "of a volume and");
 }

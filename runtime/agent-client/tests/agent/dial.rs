@@ -1,8 +1,16 @@
 //! Connections to ports of the pod's loopback, which is this machine's for an agent that runs on it.
 
-use std::net::Ipv6Addr;
+use std::{
+    fs::File,
+    io::Read,
+    net::Ipv6Addr,
+    os::fd::AsFd,
+    process::{Child, Command, Stdio},
+    thread,
+};
 
 use agent_client::AgentError;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
@@ -172,5 +180,77 @@ async fn connections_beyond_the_limit_are_refused_until_one_ends() {
         }
     });
     reached.await.expect("a place is free again");
+    host.stop().await;
+}
+
+/// A process in a network namespace of its own; it ends with the test.
+struct Elsewhere(Child);
+
+impl Elsewhere {
+    fn begin() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", "echo; exec sleep 1000"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        // It speaks when it is there.
+        let mut said = [0];
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut said)
+            .unwrap();
+        Self(child)
+    }
+
+    fn namespace(&self) -> String {
+        format!("/proc/{}/ns/net", self.0.id())
+    }
+
+    /// Listens in its namespace.
+    fn listen(&self) -> std::net::TcpListener {
+        let namespace = File::open(self.namespace()).unwrap();
+        let bind = move || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(namespace.as_fd(), kind).unwrap();
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+        };
+        thread::spawn(bind).join().unwrap()
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn port_is_in_the_network_namespace_that_the_pod_has_of_its_own() {
+    let Some(first) = Host::start().await else {
+        return;
+    };
+    first.stop().await;
+    let elsewhere = Elsewhere::begin();
+    let words = ["--network", &elsewhere.namespace()];
+    let Some(host) = Host::start_with(&words).await else {
+        return;
+    };
+    // The agent has brought the loopback up.
+    let inside = elsewhere.listen();
+    let port = inside.local_addr().unwrap().port();
+    inside.set_nonblocking(true).unwrap();
+    let inside = TcpListener::from_std(inside).unwrap();
+    let server = tokio::spawn(async move {
+        answer(inside.accept().await.unwrap().0).await;
+    });
+    let stream = host.agent.dial(port).await.unwrap();
+    assert_eq!(exchange(stream, b"abc").await, b"cba");
+    server.await.unwrap();
+    // This machine's loopback is another.
+    let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = outside.local_addr().unwrap().port();
+    let refused = host.agent.dial(port).await.unwrap_err();
+    assert!(refused.to_string().contains("refused"), "{refused}");
     host.stop().await;
 }

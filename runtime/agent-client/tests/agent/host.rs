@@ -49,6 +49,11 @@ pub(crate) struct Finished {
 impl Host {
     /// None, and a printed skip, when this machine lacks something.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// With more words on its command line.
+    pub(crate) async fn start_with(words: &[&str]) -> Option<Self> {
         if let Some(missing) = missing() {
             println!("SKIPPED: {missing}");
             return None;
@@ -78,6 +83,7 @@ impl Host {
             .args(["--no-init", "--listen", &format!("unix:{}", path("rpc"))])
             .args(["--stdio", &format!("unix:{}", path("stdio"))])
             .args(["--state", &path("state"), "--cgroup", &cgroup])
+            .args(words)
             .spawn()
             .unwrap();
         let connector = Connector::Unix {
@@ -91,6 +97,11 @@ impl Host {
             agent,
             cgroup,
         })
+    }
+
+    /// A path of the test's own on the host.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) fn root(&self) -> Root {
@@ -116,14 +127,24 @@ impl Host {
         id: &str,
         wanted: Wanted,
     ) -> Result<FirstProcess, AgentError> {
+        self.create_from(id, self.root(), wanted).await
+    }
+
+    pub(crate) async fn create_from(
+        &self,
+        id: &str,
+        root: Root,
+        wanted: Wanted,
+    ) -> Result<FirstProcess, AgentError> {
         let container = ContainerStart {
             container_id: id.into(),
-            root: self.root(),
+            root,
             writable_bytes: wanted.writable_bytes,
             oci_spec: serde_json::to_vec(&wanted.spec).unwrap(),
             stdio: wanted.stdio,
             share_pid_namespace: wanted.share_pid_namespace,
             target_container_id: wanted.target,
+            ends_with_first_process: false,
             mounts: wanted.mounts,
         };
         self.agent.start_container(container, DEADLINE).await

@@ -116,13 +116,10 @@ async fn usage_is_told_while_it_runs() {
         .collect();
     assert_eq!(ids, ["b", "c"]);
     assert!(pod.processes >= 2, "{pod:?}");
-    assert!(pod.memory_total_bytes > pod.memory_available_bytes);
+    // The agent is on a host, which it has not for itself: what it counts is its containers'.
+    assert!(pod.memory_total_bytes >= pod.memory_available_bytes);
     assert!(pod.cpu_ns > 0);
-    assert!(
-        pod.interfaces
-            .iter()
-            .any(|interface| interface.name == "lo")
-    );
+    assert!(pod.interfaces.is_empty(), "{pod:?}");
     host.agent.remove_container("b", DEADLINE).await.unwrap();
     if host.has_controller("pids") {
         assert!(usage.pids >= 1);

@@ -11,6 +11,7 @@ mod dial;
 mod files;
 mod host;
 mod limit;
+mod own_namespaces;
 mod pid_namespace;
 mod process;
 mod security;

@@ -450,6 +450,7 @@ async fn pod_is_made_once_with_its_container() {
         stdio: wanted.stdio,
         share_pid_namespace: false,
         target_container_id: String::new(),
+        ends_with_first_process: false,
         mounts: Vec::new(),
     };
     let mut pod = PodStart {

@@ -1,6 +1,8 @@
 //! Containers in the user namespace of their pod: who they are, whose their files are, and what is refused.
 
-use agent_client::{AgentError, PodStart, ProcessEnd, Stdio, TreeEntry, TreeKind, VolumeMount};
+use agent_client::{
+    AgentError, MountSource, PodStart, ProcessEnd, Stdio, TreeEntry, TreeKind, VolumeMount,
+};
 use model::{IdRange, Mount, UserNamespace};
 use serde_json::{Value, json};
 
@@ -188,15 +190,18 @@ async fn volumes_are_mapped_where_it_is_asked_for() {
         .await
         .unwrap();
     let mount = |sub_path: &str, destination: &str, map_owners| VolumeMount {
-        volume: id.clone(),
-        sub_path: sub_path.to_owned(),
-        make_sub_path: false,
+        source: MountSource::Volume {
+            id: id.clone(),
+            sub_path: sub_path.to_owned(),
+            make_sub_path: false,
+        },
         mount: Mount {
             destination: destination.to_owned(),
             read_only: false,
             recursive_read_only: false,
             receives_mounts: false,
             map_owners,
+            shares_mounts: false,
         },
     };
     let script = "stat -c '%u %g' /mapped /mapped/file /alone /plain /plain/file; \

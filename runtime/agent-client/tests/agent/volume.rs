@@ -1,6 +1,6 @@
 //! Volumes: trees that become one, what containers see of them, and what is refused.
 
-use agent_client::{AgentError, TreeEntry, TreeKind, VolumeMount};
+use agent_client::{AgentError, MountSource, TreeEntry, TreeKind, VolumeMount};
 use model::{Mount, VolumeId};
 
 use crate::host::{DEADLINE, Host, Wanted, shell};
@@ -34,15 +34,18 @@ fn link(path: &str, target: &str) -> TreeEntry {
 
 fn mount(volume: &str, sub_path: &str, destination: &str) -> VolumeMount {
     VolumeMount {
-        volume: id(volume),
-        sub_path: sub_path.to_owned(),
-        make_sub_path: false,
+        source: MountSource::Volume {
+            id: id(volume),
+            sub_path: sub_path.to_owned(),
+            make_sub_path: false,
+        },
         mount: Mount {
             destination: destination.to_owned(),
             read_only: false,
             recursive_read_only: false,
             receives_mounts: false,
             map_owners: false,
+            shares_mounts: false,
         },
     }
 }
@@ -181,7 +184,9 @@ async fn memory_is_shared_limited_and_filled_once() {
     let tree = || vec![folder("", 0o1777), file("seed", 0o644, b"1\n")];
     host.write_sized("m", tree(), 1 << 20).await.unwrap();
     let mut deep = mount("m", "x/y", "/deep");
-    deep.make_sub_path = true;
+    if let MountSource::Volume { make_sub_path, .. } = &mut deep.source {
+        *make_sub_path = true;
+    }
     let script = "echo 2 >>/m/seed; touch /deep/f; stat -c %a /deep; busybox dd if=/dev/zero of=/m/much bs=65536 count=32 || du -k /m/much | cut -f1";
     let first = host
         .run(with(script, vec![mount("m", "", "/m"), deep]))

@@ -18,12 +18,13 @@ const MOST_QUEUES: u8 = 8;
 const INGRESS: &str = "kubernetes.io/ingress-bandwidth";
 const EGRESS: &str = "kubernetes.io/egress-bandwidth";
 
-/// The request for a sandbox whose VM has so many processors.
+/// The request for a sandbox whose VM has so many processors; none for one on the node.
 pub(crate) fn of(
     pod: &PodId,
     config: &PodSandboxConfig,
-    processors: u8,
+    processors: Option<u8>,
 ) -> Result<PodRequest, Refusal> {
+    let queues = |processors: u8| NonZeroU8::new(processors.clamp(1, MOST_QUEUES));
     let metadata = config.metadata.clone().unwrap_or_default();
     let dns = config.dns_config.as_ref().map(|dns| Dns {
         servers: dns.servers.clone(),
@@ -48,7 +49,7 @@ pub(crate) fn of(
         ips: Vec::new(),
         mac: None,
         cgroup_path,
-        queues: NonZeroU8::new(processors.min(MOST_QUEUES)).unwrap_or(NonZeroU8::MIN),
+        queues: processors.and_then(queues),
     })
 }
 

@@ -19,6 +19,7 @@ fn sandbox() -> Sandbox {
         },
         handler: "cofferdam".to_owned(),
         ips: vec!["10.1.2.3".parse().unwrap(), "fd00::3".parse().unwrap()],
+        kind: PodKind::Vm,
     }
 }
 

@@ -1,4 +1,4 @@
-//! CreateContainer: decides all, brings the image's device to the VM, starts nothing.
+//! CreateContainer: decides all, brings the image's device to a VM, starts nothing.
 
 use std::{io, sync::Arc};
 
@@ -11,12 +11,12 @@ use pod::{
 use tonic::Status;
 
 use crate::{
-    failure, host_mounts, ids,
+    apparmor, failure, host_mounts, ids,
     node::Node,
     note::Created,
     pods::{ContainerReservation, Known},
     seccomp_profile,
-    translate::{self, Planned, PlannedMount, PlannedSource},
+    translate::{self, Planned, PlannedMount, PlannedSource, PodKind},
     work,
 };
 
@@ -40,11 +40,15 @@ pub(crate) async fn create_container(
         Some(path) => Some(seccomp_profile::read(path).await?),
         None => None,
     };
-    let (image, rootfs) = open_image(node, asked).await?;
+    let kind = known.sandbox.kind;
+    let (image, rootfs) = open_image(node, asked, kind).await?;
     let defaults = node.settings.container;
-    let sandbox = &known.sandbox.config;
+    let sandbox = (&known.sandbox.config, kind);
     let planned = translate::container_plan(&config, sandbox, &image, defaults, profile)?;
-    let mounts = mounts(node, &mut config).await?;
+    if let Some(profile) = translate::apparmor_profile(&config) {
+        apparmor::check_loaded(profile.to_owned()).await?;
+    }
+    let mounts = mounts(node, &mut config, kind).await?;
     let created = Created {
         config,
         image: translate::image_names(&image),
@@ -102,17 +106,21 @@ fn find_target(
 }
 
 /// What the container mounts. The names of images become those that never lead to another one.
-async fn mounts(node: &Arc<Node>, config: &mut ContainerConfig) -> Result<Vec<MountPlan>, Status> {
+async fn mounts(
+    node: &Arc<Node>,
+    config: &mut ContainerConfig,
+    kind: PodKind,
+) -> Result<Vec<MountPlan>, Status> {
     let of_host = config.mounts.iter().filter(|mount| mount.image.is_none());
     let paths: Vec<_> = of_host.map(|mount| mount.host_path.clone()).collect();
     let look = move || paths.iter().map(|path| host_mounts::look(path)).collect();
     let found: Result<_, Status> = work::blocking(look).await?;
     let mut plans = Vec::new();
-    for PlannedMount { mount, source } in translate::mounts(config, found?)? {
+    for PlannedMount { mount, source } in translate::mounts(config, found?, kind)? {
         let source = match source {
             PlannedSource::Host(volume) => VolumeSource::Host(volume),
             PlannedSource::Image { image, sub_path } => {
-                let (opened, rootfs) = open_image(node, image).await?;
+                let (opened, rootfs) = open_image(node, image, kind).await?;
                 let name = translate::image_names(&opened).reference;
                 let asked = config
                     .mounts
@@ -134,11 +142,14 @@ async fn mounts(node: &Arc<Node>, config: &mut ContainerConfig) -> Result<Vec<Mo
     Ok(plans)
 }
 
-async fn open_image(node: &Node, asked: String) -> Result<(Image, Rootfs), Status> {
+async fn open_image(node: &Node, asked: String, kind: PodKind) -> Result<(Image, Rootfs), Status> {
     let store = Arc::clone(&node.store);
     let opened = work::blocking(move || {
         let image = store.resolve(&asked)?;
         let rootfs = store.open_rootfs(&image)?;
+        if kind == PodKind::Host {
+            rootfs.check_for_host()?;
+        }
         Ok((image, rootfs))
     });
     opened.await?.map_err(|error| failure::store(&error))
@@ -184,6 +195,7 @@ fn segments(rootfs: &Rootfs) -> io::Result<Vec<RootSegment>> {
     let segment = |segment: &images::Segment| {
         Ok(RootSegment {
             file: segment.file.try_clone()?,
+            path: segment.path.clone(),
             length_bytes: segment.length_bytes,
         })
     };

@@ -1,10 +1,11 @@
-//! RunPodSandbox: network, VM, pod, in this order; after an error, or when the client went away, nothing is left.
+//! RunPodSandbox: network, VM, pod, in this order; or network, agent on the node, pod. After an error, or when the client went away, nothing is left.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, net::IpAddr, path::Path, sync::Arc};
 
 use cri::v1::{PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse};
 use model::PodId;
-use pod::{Booted, Identity, Lifetime, Pod, PodPlan};
+use pod::{Booted, GuestPlan, HomePlan, HostPlan, Identity, Lifetime, Pod, PodPlan};
+use rustix::system::uname;
 use tonic::Status;
 
 use super::remove_pod_sandbox::remove;
@@ -15,7 +16,9 @@ use crate::{
     note::{Sandbox, SandboxName},
     pod_files,
     pods::{Known, SandboxReservation},
-    translate, work,
+    settings::HandlerKind,
+    translate::{self, OwnNamespaces, PodKind},
+    work,
 };
 
 pub(crate) async fn run_pod_sandbox(
@@ -28,10 +31,18 @@ pub(crate) async fn run_pod_sandbox(
     } = request;
     let config = config.ok_or_else(|| Status::invalid_argument("there is no sandbox config"))?;
     let metadata = translate::check_sandbox(&config)?;
-    check_handler(node, &runtime_handler)?;
+    let handler = handler_kind(node, &runtime_handler)?;
+    let host_pods = node.settings.host_pods.enabled;
+    let kind = translate::pod_kind(config.linux.as_ref(), handler, host_pods)?;
+    translate::check_users_of(kind, config.linux.as_ref())?;
     let reserved = node.pods.reserve(SandboxName::of(&metadata));
     let reserved = reserved.map_err(|taken| Status::already_exists(taken.to_string()))?;
-    let start = start(Arc::clone(node), config, runtime_handler, reserved);
+    let asked = Asked {
+        config,
+        handler: runtime_handler,
+        kind,
+    };
+    let start = start(Arc::clone(node), asked, reserved);
     let undo_node = Arc::clone(node);
     let known = work::finish_or_undo(start, |known: Arc<Known>| async move {
         if let Err(error) = remove(&undo_node, &known).await {
@@ -44,26 +55,39 @@ pub(crate) async fn run_pod_sandbox(
     })
 }
 
-fn check_handler(node: &Node, handler: &str) -> Result<(), Status> {
+/// A request that is good, and what was decided for it.
+struct Asked {
+    config: PodSandboxConfig,
+    handler: String,
+    kind: PodKind,
+}
+
+fn handler_kind(node: &Node, handler: &str) -> Result<HandlerKind, Status> {
     let known = &node.settings.runtime_handlers;
-    if handler.is_empty() || known.iter().any(|known| known == handler) {
-        return Ok(());
+    if handler.is_empty() {
+        return Ok(HandlerKind::Vm);
     }
-    Err(Status::invalid_argument(format!(
-        "there is no runtime handler {handler:?}; there are: {} (cri.runtime_handlers in the configuration)",
-        known.join(", ")
-    )))
+    known.get(handler).copied().ok_or_else(|| {
+        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+        Status::invalid_argument(format!(
+            "there is no runtime handler {handler:?}; there are: {} (cri.runtime_handlers in the configuration)",
+            names.join(", ")
+        ))
+    })
 }
 
 async fn start(
     node: Arc<Node>,
-    config: PodSandboxConfig,
-    handler: String,
+    asked: Asked,
     reserved: SandboxReservation,
 ) -> Result<Arc<Known>, Status> {
     let id: PodId = ids::fresh()?;
     tracing::Span::current().record("pod", id.as_str());
-    let (pod, sandbox) = match boot(&node, &id, config, handler).await {
+    let made = match asked.kind {
+        PodKind::Vm => boot(&node, &id, asked).await,
+        PodKind::Host => begin_on_node(&node, &id, asked).await,
+    };
+    let (pod, sandbox) = match made {
         Ok(made) => made,
         Err(status) => {
             if let Err(error) = node.network.detach(&id).await {
@@ -81,14 +105,10 @@ async fn start(
 }
 
 /// The VM boots while the CNI plugins run; then it becomes the pod.
-async fn boot(
-    node: &Node,
-    id: &PodId,
-    config: PodSandboxConfig,
-    handler: String,
-) -> Result<(Pod, Sandbox), Status> {
-    let plan = plan(node, id.clone(), &config).await?;
-    let request = network::request(id, &config, plan.size.processors)?;
+async fn boot(node: &Node, id: &PodId, asked: Asked) -> Result<(Pod, Sandbox), Status> {
+    let guest = guest_plan(node, &asked.config).await?;
+    let request = network::request(id, &asked.config, Some(guest.size.processors))?;
+    let plan = plan(node, id, &asked.config, HomePlan::Guest(Box::new(guest)))?;
     let attach = node.network.attach(request);
     let (booted, attachment) = tokio::join!(Booted::launch(plan), attach);
     let (booted, attachment) = match (booted, attachment) {
@@ -99,7 +119,58 @@ async fn boot(
         }
         (Err(error), _) => return Err(failure::pod(&error)),
     };
-    match identity(id, config, handler, attachment).await {
+    let hostname = hostname(id, &asked.config);
+    let Attachment {
+        ips, nics, network, ..
+    } = attachment;
+    let identity = identity(asked, hostname, ips).await;
+    let identity = identity.map(|(identity, sandbox)| {
+        let identity = Identity {
+            nics,
+            network: Some(network),
+            ..identity
+        };
+        (identity, sandbox)
+    });
+    become_pod(booted, identity).await
+}
+
+/// The CNI plugins come first: the agent begins in the namespace that they have filled.
+async fn begin_on_node(node: &Node, id: &PodId, asked: Asked) -> Result<(Pod, Sandbox), Status> {
+    let own = OwnNamespaces::of(asked.config.linux.as_ref());
+    let attachment = if own.network {
+        let request = network::request(id, &asked.config, None)?;
+        Some(node.network.attach(request).await?)
+    } else {
+        None
+    };
+    let settings = &node.settings.host_pods;
+    let host = HostPlan {
+        agent: settings.agent.clone(),
+        layers_dir: settings.layers_dir.clone(),
+        own_network: attachment
+            .as_ref()
+            .map(|attached| attached.namespace.clone()),
+        own_ipc: own.ipc,
+        own_host_name: own.network,
+    };
+    let plan = plan(node, id, &asked.config, HomePlan::Host(host))?;
+    let booted = Booted::launch(plan).await;
+    let booted = booted.map_err(|error| failure::pod(&error))?;
+    let hostname = if own.network {
+        hostname(id, &asked.config)
+    } else {
+        uname().nodename().to_string_lossy().into_owned()
+    };
+    let ips = attachment.map(|attached| attached.ips).unwrap_or_default();
+    become_pod(booted, identity(asked, hostname, ips).await).await
+}
+
+async fn become_pod(
+    booted: Booted,
+    identity: Result<(Identity, Sandbox), Status>,
+) -> Result<(Pod, Sandbox), Status> {
+    match identity {
         Ok((identity, sandbox)) => {
             let pod = booted.become_pod(identity).await;
             Ok((pod.map_err(|error| failure::pod(&error))?, sandbox))
@@ -111,20 +182,19 @@ async fn boot(
     }
 }
 
-/// What makes the VM this pod, and what is kept of it.
+/// What makes it this pod, but for a guest's network, and what is kept of it.
 async fn identity(
-    id: &PodId,
-    config: PodSandboxConfig,
-    handler: String,
-    attachment: Attachment,
+    asked: Asked,
+    hostname: String,
+    ips: Vec<IpAddr>,
 ) -> Result<(Identity, Sandbox), Status> {
-    let hostname = hostname(id, &config);
-    let texts = pod_files::texts(&config, &hostname, &attachment.ips);
+    let texts = pod_files::texts(&asked.config, &hostname, &ips);
     let texts = work::blocking(move || texts.read()).await??;
     let sandbox = Sandbox {
-        config,
-        handler,
-        ips: attachment.ips,
+        config: asked.config,
+        handler: asked.handler,
+        ips,
+        kind: asked.kind,
     };
     let note = sandbox
         .to_note()
@@ -134,8 +204,8 @@ async fn identity(
         note,
         hostname,
         sysctls: linux.map(|linux| linux.sysctls.clone()).unwrap_or_default(),
-        nics: attachment.nics,
-        network: Some(attachment.network),
+        nics: Vec::new(),
+        network: None,
         share_pid_namespace: translate::shares_pid_namespace(linux),
         user_namespace: translate::user_namespace(linux)?,
         resolv_conf: texts.resolv_conf,
@@ -152,10 +222,29 @@ fn hostname(id: &PodId, config: &PodSandboxConfig) -> String {
     }
 }
 
-async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPlan, Status> {
+fn plan(
+    node: &Node,
+    id: &PodId,
+    config: &PodSandboxConfig,
+    home: HomePlan,
+) -> Result<PodPlan, Status> {
+    let settings = &node.settings;
+    let cgroup = translate::cgroup(config.linux.as_ref(), &settings.cgroup)?;
+    Ok(PodPlan {
+        id: id.clone(),
+        pods_dir: settings.pods_dir.clone(),
+        lifetime: Lifetime::UntilRemoved {
+            records_dir: settings.records_dir.clone(),
+        },
+        cgroup: Some(cgroup),
+        home,
+        deadlines: pod::Deadlines::scaled(settings.deadline_scale),
+    })
+}
+
+async fn guest_plan(node: &Node, config: &PodSandboxConfig) -> Result<GuestPlan, Status> {
     let settings = &node.settings;
     let parts = settings.parts.clone();
-    let cgroup = translate::cgroup(config.linux.as_ref(), &settings.cgroup)?;
     let layer_mib = settings.memory_layer_mib();
     let size = translate::vm_size(config.linux.as_ref(), settings.vm, layer_mib);
     let (kernel, guest_image) = work::blocking({
@@ -166,13 +255,7 @@ async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPl
         }
     })
     .await??;
-    Ok(PodPlan {
-        id,
-        pods_dir: settings.pods_dir.clone(),
-        lifetime: Lifetime::UntilRemoved {
-            records_dir: settings.records_dir.clone(),
-        },
-        cgroup: Some(cgroup),
+    Ok(GuestPlan {
         monitor: parts.monitor,
         share_server: parts.share_server,
         scratch: settings.scratch.clone(),
@@ -182,7 +265,6 @@ async fn plan(node: &Node, id: PodId, config: &PodSandboxConfig) -> Result<PodPl
         size,
         console_log: parts.console_log,
         kernel_arguments: parts.kernel_arguments,
-        deadlines: pod::Deadlines::scaled(settings.deadline_scale),
     })
 }
 

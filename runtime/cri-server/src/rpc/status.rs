@@ -8,7 +8,11 @@ use cri::v1::{
 };
 use tonic::Status;
 
-use crate::{node::Node, settings::Settings, work};
+use crate::{
+    node::Node,
+    settings::{HandlerKind, Settings},
+    work,
+};
 
 const KVM: &str = "/dev/kvm";
 
@@ -76,15 +80,16 @@ fn runtime_ready(missing: Option<String>) -> RuntimeCondition {
     }
 }
 
-/// The default one has no name; all are the same.
+/// The default one has no name.
 fn handlers(settings: &Settings) -> Vec<RuntimeHandler> {
-    let named = settings.runtime_handlers.iter().map(String::as_str);
-    let all = std::iter::once("").chain(named);
-    all.map(|name| RuntimeHandler {
+    let named = settings.runtime_handlers.iter();
+    let named = named.map(|(name, kind)| (name.as_str(), *kind));
+    let all = std::iter::once(("", HandlerKind::Vm)).chain(named);
+    all.map(|(name, kind)| RuntimeHandler {
         name: name.to_owned(),
         features: Some(RuntimeHandlerFeatures {
-            recursive_read_only_mounts: false,
-            user_namespaces: true,
+            recursive_read_only_mounts: kind == HandlerKind::Host,
+            user_namespaces: kind == HandlerKind::Vm,
         }),
     })
     .collect()

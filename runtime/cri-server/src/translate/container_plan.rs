@@ -14,9 +14,11 @@ use images::Image;
 use model::{ContainerSpec, Limits, Terminal};
 use pod::SpecificationError;
 
-pub(crate) use self::security::seccomp_file;
+pub(crate) use self::{check::apparmor_profile, security::seccomp_file};
 use super::{
-    refusal::Refusal, resources, sandbox_check::shares_pid_namespace, signal,
+    pod_kind::{self, PodKind},
+    refusal::Refusal,
+    resources, signal,
     user_namespace::user_namespace,
 };
 use crate::settings::ContainerDefaults;
@@ -40,13 +42,13 @@ pub(crate) struct Planned {
 /// Decides. `seccomp_profile` is what is in the file that [`seccomp_file`] names.
 pub(crate) fn container_plan(
     config: &ContainerConfig,
-    sandbox: &PodSandboxConfig,
+    (sandbox, kind): (&PodSandboxConfig, PodKind),
     image: &Image,
     defaults: ContainerDefaults,
     seccomp_profile: Option<String>,
 ) -> Result<Planned, Refusal> {
     let user = user_namespace(sandbox.linux.as_ref())?;
-    check::check(config, sandbox, user.as_ref())?;
+    check::check(config, sandbox, (kind, user.as_ref()))?;
     let linux = config.linux.clone().unwrap_or_default();
     let asked = linux.security_context.unwrap_or_default();
     let settings = image.config.config().clone().unwrap_or_default();
@@ -55,7 +57,7 @@ pub(crate) fn container_plan(
         pids: Some(defaults.pids_limit).filter(|limit| *limit > 0),
         ..Limits::default()
     };
-    let pod_shares_pid = shares_pid_namespace(sandbox.linux.as_ref());
+    let of_pod = pod_kind::options(sandbox.linux.as_ref());
     let spec = ContainerSpec {
         args: command(config, &settings)?,
         env: environment(&config.envs, &settings)?,
@@ -66,8 +68,8 @@ pub(crate) fn container_plan(
         limits: own_limits.changed(&resources::limits_change(&resources)?),
         read_only_root: asked.readonly_rootfs,
         no_new_privileges: asked.no_new_privs,
-        security: security::security(config, seccomp_profile)?,
-        namespaces: security::namespaces(asked.namespace_options.as_ref(), pod_shares_pid, user)?,
+        security: security::security(config, seccomp_profile, kind)?,
+        namespaces: security::namespaces(&asked, of_pod, (kind, user))?,
         rlimits: Vec::new(),
         oom_score_adj: resources::oom_score_adj(&resources)?,
     };

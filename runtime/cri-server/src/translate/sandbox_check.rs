@@ -1,4 +1,4 @@
-//! What of a sandbox's configuration can't be done. Main function: [`check_sandbox`].
+//! What of a sandbox's configuration can't be done, wherever its pod is. Main function: [`check_sandbox`].
 
 use cri::v1::{
     LinuxSandboxSecurityContext, NamespaceMode as Mode, NamespaceOption, PodSandboxConfig,
@@ -6,7 +6,7 @@ use cri::v1::{
 };
 use prost::Message;
 
-use super::{refusal::Refusal, user_namespace::user_namespace};
+use super::{pod_kind, refusal::Refusal, user_namespace::user_namespace};
 use crate::limits;
 
 /// Gives the sandbox's metadata if all that it asks for can be done.
@@ -62,18 +62,12 @@ fn security_context(security: &LinuxSandboxSecurityContext) -> Result<(), Refusa
 }
 
 fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
-    for (field, what, mode) in [
-        ("network", "hostNetwork", options.network()),
-        ("pid", "hostPID", options.pid()),
-        ("ipc", "hostIPC", options.ipc()),
+    for (field, mode) in [
+        ("network", options.network()),
+        ("pid", options.pid()),
+        ("ipc", options.ipc()),
     ] {
         match mode {
-            Mode::Node => {
-                return Err(Refusal::unimplemented(format!(
-                    "a pod with {what} ({field} namespace mode NODE) can't be in a VM of its own: it would have to run \
-                     on the node itself, and this build has no handler for that"
-                )));
-            }
             Mode::Target | Mode::Container if field != "pid" => {
                 return Err(Refusal::invalid(format!(
                     "the {field} namespace mode is POD or NODE, not {}",
@@ -85,7 +79,8 @@ fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
                     "a sandbox's pid namespace mode can't be TARGET: only a container has a target",
                 ));
             }
-            Mode::Container | Mode::Pod => {}
+            // Where it is then, `pod_kind` says.
+            Mode::Container | Mode::Pod | Mode::Node => {}
         }
     }
     Ok(())
@@ -94,9 +89,7 @@ fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
 /// Whether its containers see one another's processes. POD is CRI's default (api.proto, NamespaceOption.pid); kubelet always says
 /// which it wants.
 pub(crate) fn shares_pid_namespace(linux: Option<&cri::v1::LinuxPodSandboxConfig>) -> bool {
-    let security = linux.and_then(|linux| linux.security_context.as_ref());
-    let options = security.and_then(|security| security.namespace_options.as_ref());
-    options.is_none_or(|options| options.pid() == Mode::Pod)
+    pod_kind::options(linux).is_none_or(|options| options.pid() == Mode::Pod)
 }
 
 #[cfg(test)]

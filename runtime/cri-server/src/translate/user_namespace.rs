@@ -1,5 +1,5 @@
 //! The user namespace of a pod (`hostUsers: false`): whether it can be, and whether its containers and their mounts say the same. Main functions:
-//! [`user_namespace`], of a sandbox, [`check_same`], of a container, and [`maps_owners`], of a mount.
+//! [`user_namespace`] and [`check_users_of`], of a sandbox, [`check_same`], of a container, and [`maps_owners`], of a mount.
 
 use cri::v1::{
     IdMapping, LinuxPodSandboxConfig, Mount, NamespaceMode as Mode, NamespaceOption,
@@ -7,7 +7,7 @@ use cri::v1::{
 };
 use model::{IdRange, UserNamespace};
 
-use super::refusal::Refusal;
+use super::{pod_kind::PodKind, refusal::Refusal};
 
 /// The one that the sandbox's containers are to be in.
 pub(crate) fn user_namespace(
@@ -24,6 +24,19 @@ pub(crate) fn user_namespace(
         ));
     }
     Ok(Some(user))
+}
+
+/// Refuses one for a pod on the node.
+pub(crate) fn check_users_of(
+    kind: PodKind,
+    linux: Option<&LinuxPodSandboxConfig>,
+) -> Result<(), Refusal> {
+    match (kind, user_namespace(linux)?) {
+        (PodKind::Host, Some(_)) => Err(Refusal::unimplemented(
+            "a pod on the node can't have a user namespace (hostUsers: false): only pods in VMs do; take hostUsers, or its RuntimeClass, out of the pod",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A container that says nothing is in its sandbox's.

@@ -3,14 +3,14 @@
 //!
 //! The kubelet mounts into every container `/etc/hosts` (a file of its own), the termination log (a file that it reads when the container has
 //! ended), and mostly a token (a folder whose links are switched while the container runs); then the pod's volumes. What is the
-//! kubelet's own and small is copied; what the node's programs work on, too, would have to be shared.
+//! kubelet's own and small is copied; what the node's programs work on, too, would have to be shared. A container on the node has all of it itself.
 
 use std::path::{Component, Path};
 
 use cri::v1::{ContainerConfig, Mount, MountPropagation};
 use model::{HostVolume, UserNamespace};
 
-use super::{refusal::Refusal, user_namespace::maps_owners};
+use super::{pod_kind::PodKind, refusal::Refusal, user_namespace::maps_owners};
 use crate::host_mounts::{HostMount, Kind};
 
 /// Where the kubelet says in which file it expects a container's last words.
@@ -45,19 +45,24 @@ pub(crate) enum PlannedSource {
     },
 }
 
-/// Refuses what can never be right, and what no VM can have.
-/// `user` is the pod's user namespace.
-pub(super) fn check_mounts(mounts: &[Mount], user: Option<&UserNamespace>) -> Result<(), Refusal> {
+/// Refuses what can never be right, and what no pod of this kind can have. `user` is the pod's user namespace.
+pub(super) fn check_mounts(
+    mounts: &[Mount],
+    (kind, user): (PodKind, Option<&UserNamespace>),
+) -> Result<(), Refusal> {
     mounts.iter().try_for_each(check_form)?;
     let mut mapped = mounts.iter().map(|mount| maps_owners(mount, user));
     mapped.try_for_each(|maps| maps.map(|_checked| ()))?;
-    mounts.iter().try_for_each(check_possible)
+    mounts
+        .iter()
+        .try_for_each(|mount| check_possible(mount, kind))
 }
 
 /// Decides. `found` is what the host has, in the order of the mounts, without those of images. An outer mount comes before those below it.
 pub(crate) fn mounts(
     config: &ContainerConfig,
     found: Vec<HostMount>,
+    kind: PodKind,
 ) -> Result<Vec<PlannedMount>, Refusal> {
     let mut found = found.into_iter();
     let mut planned = Vec::new();
@@ -70,7 +75,10 @@ pub(crate) fn mounts(
             None => {
                 let found = found.next();
                 let found = found.ok_or_else(|| Refusal::invalid("a mount was not looked at"))?;
-                PlannedSource::Host(host_volume(config, mount, found)?)
+                PlannedSource::Host(match kind {
+                    PodKind::Vm => host_volume(config, mount, found)?,
+                    PodKind::Host => HostVolume::Bind { path: found.path },
+                })
             }
         };
         let mount = model::Mount {
@@ -80,6 +88,7 @@ pub(crate) fn mounts(
             receives_mounts: mount.propagation() == MountPropagation::PropagationHostToContainer,
             // They have been checked, and there are both or none.
             map_owners: !mount.uid_mappings.is_empty(),
+            shares_mounts: mount.propagation() == MountPropagation::PropagationBidirectional,
         };
         planned.push(PlannedMount { mount, source });
     }
@@ -120,8 +129,9 @@ fn check_form(mount: &Mount) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_possible(mount: &Mount) -> Result<(), Refusal> {
-    if mount.propagation() == MountPropagation::PropagationBidirectional {
+fn check_possible(mount: &Mount, kind: PodKind) -> Result<(), Refusal> {
+    let bidirectional = mount.propagation() == MountPropagation::PropagationBidirectional;
+    if bidirectional && (kind == PodKind::Vm || mount.image.is_some()) {
         let why =
             "what a container in a VM mounts can't be seen on the node (propagation BIDIRECTIONAL)";
         return Err(impossible(mount, why));

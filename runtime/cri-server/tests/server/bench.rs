@@ -15,8 +15,8 @@ use cri::v1::{
     runtime_service_client::RuntimeServiceClient,
 };
 use cri_server::{
-    CgroupSettings, ContainerDefaults, NetworkSettings, ServeError, Settings, StreamingSettings,
-    VmDefaults, VmParts, serve,
+    CgroupSettings, ContainerDefaults, HandlerKind, HostPods, NetworkSettings, ServeError,
+    Settings, StreamingSettings, VmDefaults, VmParts, serve,
 };
 use pod::{CgroupDriver, CgroupParent, CgroupPlan};
 use prost::Message;
@@ -77,7 +77,14 @@ impl Bench {
         Settings {
             socket: self.path("run/cri.sock"),
             version: "1.2.3".to_owned(),
-            runtime_handlers: vec!["cofferdam".to_owned()],
+            runtime_handlers: [("cofferdam", HandlerKind::Vm), ("host", HandlerKind::Host)]
+                .map(|(name, kind)| (name.to_owned(), kind))
+                .into(),
+            host_pods: HostPods {
+                enabled: false,
+                agent: self.path("agent"),
+                layers_dir: self.path("layers"),
+            },
             images_dir: self.path("images"),
             registries: Hosts::default(),
             records_dir: self.path("records"),

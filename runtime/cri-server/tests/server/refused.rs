@@ -48,7 +48,7 @@ async fn sandboxes_that_can_not_be_are_refused_before_anything_is_made() {
         ..LinuxPodSandboxConfig::default()
     });
     let on_the_node = daemon.runtime.run_pod_sandbox(run(Some(config), "")).await;
-    check(on_the_node, Code::Unimplemented, "hostNetwork");
+    check(on_the_node, Code::FailedPrecondition, "hostNetwork");
     let mut config = sandbox("web");
     config.port_mappings = vec![PortMapping {
         host_port: 80_800,

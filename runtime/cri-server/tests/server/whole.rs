@@ -41,7 +41,7 @@ async fn status_has_both_conditions_and_the_handlers() {
         .iter()
         .map(|one| one.name.as_str())
         .collect();
-    assert_eq!(handlers, ["", "cofferdam"]);
+    assert_eq!(handlers, ["", "cofferdam", "host"]);
     assert!(status.features.unwrap().supplemental_groups_policy);
 }
 

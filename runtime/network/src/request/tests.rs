@@ -15,7 +15,7 @@ fn request() -> PodRequest {
         ips: Vec::new(),
         mac: None,
         cgroup_path: None,
-        queues: NonZeroU8::MIN,
+        queues: Some(NonZeroU8::MIN),
     }
 }
 

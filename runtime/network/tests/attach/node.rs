@@ -116,7 +116,7 @@ pub(crate) fn request(pod: &str) -> PodRequest {
         ips: Vec::new(),
         mac: None,
         cgroup_path: None,
-        queues: NonZeroU8::MIN,
+        queues: Some(NonZeroU8::MIN),
     }
 }
 

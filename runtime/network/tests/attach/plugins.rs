@@ -183,7 +183,7 @@ fn tap_has_as_many_queues_as_were_asked_for() {
     node::run(name, &["bridge", "host-local"], async |node: Node| {
         node.configure("10.conflist", &bridge(&[]));
         let mut request = request("p1");
-        request.queues = NonZeroU8::new(4).unwrap();
+        request.queues = NonZeroU8::new(4);
         let Some(attachment) = node.setup(request).await else {
             return;
         };

@@ -249,7 +249,7 @@ fn tap_that_a_plugin_made_is_used_itself() {
             );
             node.configure("1.conflist", &list(&["first"]));
             let mut request = request(pod);
-            request.queues = 2.try_into().unwrap();
+            request.queues = std::num::NonZeroU8::new(2);
             let attachment = node.network.setup(request).await.unwrap();
             assert_eq!(attachment.taps[0].name, "eth0");
             assert_eq!(attachment.taps[0].queues.len(), queues, "{kind}");

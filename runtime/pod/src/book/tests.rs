@@ -4,7 +4,10 @@ use model::ExitStatus;
 use serde_json::json;
 
 use super::*;
-use crate::container::{ContainerPhase, Exit, ExitCause};
+use crate::{
+    container::{ContainerPhase, Exit, ExitCause},
+    home::ImagePlace,
+};
 
 fn record() -> PodRecord {
     PodRecord::new(
@@ -32,7 +35,7 @@ fn container(id: &str, phase: ContainerPhase) -> Container {
         }),
         log: Some("/var/log/x".into()),
         writable_bytes: 4096,
-        disk: Some("0000:00:04.0".parse().unwrap()),
+        image: Some(ImagePlace::Disk("0000:00:04.0".parse().unwrap())),
         mounts: Vec::new(),
     }
 }
@@ -74,7 +77,7 @@ async fn record_is_read_back_as_it_was_written_last() {
         panic!("{:?}", read.containers)
     };
     assert_eq!(only.phase, exited);
-    assert_eq!(only.disk, container("c1", ContainerPhase::Created).disk);
+    assert_eq!(only.image, container("c1", ContainerPhase::Created).image);
 
     book.remove().await.unwrap();
     book.remove().await.unwrap();

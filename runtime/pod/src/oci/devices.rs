@@ -56,7 +56,9 @@ pub(super) fn rules(
     security: &Security,
     bounding: &Capabilities,
 ) -> Result<Vec<LinuxDeviceCgroup>, SpecificationError> {
-    let needed = bounding.contains(&Capability::Mknod) || !security.devices.is_empty();
+    let needed = security.filters_devices
+        || bounding.contains(&Capability::Mknod)
+        || !security.devices.is_empty();
     if security.privileged || !needed {
         return Ok(Vec::new());
     }

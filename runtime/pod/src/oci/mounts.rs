@@ -62,7 +62,7 @@ fn ipc(of: NamespaceOf, in_user_namespace: bool) -> Result<[Mount; 2], OciSpecEr
             let options = ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"];
             mount("/dev/shm", "tmpfs", "shm", &options)
         }
-        NamespaceOf::Pod => mount("/dev/shm", "bind", "/dev/shm", &BIND),
+        NamespaceOf::Pod | NamespaceOf::Node => mount("/dev/shm", "bind", "/dev/shm", &BIND),
     };
     let queues = if of == NamespaceOf::Container || in_user_namespace {
         let options = ["nosuid", "noexec", "nodev"];
@@ -74,7 +74,8 @@ fn ipc(of: NamespaceOf, in_user_namespace: bool) -> Result<[Mount; 2], OciSpecEr
 }
 
 /// A sysfs shows a network namespace, so a user namespace may mount one only where it owns the network, which is the pod's: it gets the
-/// guest's (sysfs(5); kernel's fs/sysfs/mount.c). The cgroups are mounted over what that one has there.
+/// guest's (sysfs(5); kernel's fs/sysfs/mount.c). The cgroups are mounted over what that one has there; the node's are bound, for one more mount of them
+/// from the first cgroup namespace would take the node's own mount options away (kernel's kernel/cgroup/cgroup.c, apply_cgroup_root_flags).
 fn kernel(container: &ContainerSpec) -> Result<[Mount; 2], OciSpecError> {
     let read_only = !container.security.privileged;
     let with = |options: &[&'static str]| {
@@ -89,8 +90,13 @@ fn kernel(container: &ContainerSpec) -> Result<[Mount; 2], OciSpecError> {
     } else {
         mount("/sys", "sysfs", "sysfs", &plain)?
     };
-    let cgroup = with(&["nosuid", "noexec", "nodev", "relatime"]);
-    let cgroup = mount("/sys/fs/cgroup", "cgroup", "cgroup", &cgroup)?;
+    let cgroup = if container.namespaces.cgroup == NamespaceOf::Node {
+        let bind = with(&["rbind", "nosuid", "noexec", "nodev", "relatime"]);
+        mount("/sys/fs/cgroup", "bind", "/sys/fs/cgroup", &bind)?
+    } else {
+        let cgroup = with(&["nosuid", "noexec", "nodev", "relatime"]);
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &cgroup)?
+    };
     Ok([sys, cgroup])
 }
 

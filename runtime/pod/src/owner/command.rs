@@ -18,7 +18,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, PodError>>;
 
 /// What a handle may ask of the owner.
 pub(crate) enum Command {
-    /// Make a container; the reply comes when its root is on the VM's bus.
+    /// Make a container; the reply comes when its root is where the agent can mount it.
     Create {
         plan: Box<ContainerPlan>,
         reply: Reply<()>,

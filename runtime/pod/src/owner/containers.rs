@@ -6,7 +6,7 @@ use model::{ContainerId, ExitStatus, Identity};
 
 use super::{
     Owner, Reply,
-    deeds::{self, Disks, Outcome},
+    deeds::{self, Outcome},
     entry::Entry,
     volumes::divide,
 };
@@ -14,6 +14,7 @@ use crate::{
     container::{Container, ContainerPhase},
     error::PodError,
     handle::Streams,
+    home::Places,
     oci,
     output::Following,
     plan::{ContainerPlan, OutputTo},
@@ -43,7 +44,7 @@ impl Owner {
             output,
             mounts,
         } = plan;
-        let (Phase::Running, Some(monitor)) = (self.phase, self.monitor.clone()) else {
+        let (Phase::Running, Some(home)) = (self.phase, self.home.clone()) else {
             drop(reply.send(Err(PodError::NotRunning {
                 pod: self.record.id.to_string(),
             })));
@@ -73,29 +74,28 @@ impl Owner {
             },
             user: None,
             writable_bytes: root.writable_bytes,
-            disk: None,
+            image: None,
             mounts,
         };
         let hold = Box::new((root.hold, images.holds));
         let entry = Entry::new(container, output, hold);
         self.entries.insert(id.clone(), entry);
-        let disks = images.disks;
-        self.deeds
-            .spawn(deeds::add_disks(monitor, id, (root.segments, disks), reply));
+        let files = (root.segments, images.files);
+        self.deeds.spawn(deeds::place(home, id, files, reply));
     }
 
-    pub(super) async fn disks_added(
+    pub(super) async fn placed(
         &mut self,
         id: ContainerId,
-        result: Result<Disks, PodError>,
+        result: Result<Places, PodError>,
         reply: Reply<()>,
     ) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         let kept = match result {
-            Ok(disks) => {
-                entry.set_disks(disks);
+            Ok(places) => {
+                entry.set_images(places);
                 entry.ready = true;
                 self.save(&id).await
             }
@@ -103,7 +103,7 @@ impl Owner {
         };
         if let Err(error) = kept {
             let entry = self.entries.remove(&id);
-            self.release_disks(entry.as_ref());
+            self.release_images(entry.as_ref());
             drop(reply.send(Err(error)));
             return;
         }
@@ -112,11 +112,11 @@ impl Owner {
         drop(reply.send(Ok(())));
     }
 
-    /// Takes the disks of a container that could not be kept off the bus; the guest has not seen them.
-    fn release_disks(&mut self, entry: Option<&Entry>) {
-        let disks = entry.map(|entry| entry.container().disks());
-        if let (Some(monitor), Some(disks)) = (self.monitor.clone(), disks) {
-            self.deeds.spawn(deeds::remove_disks(monitor, disks));
+    /// Takes away the images of a container that could not be kept; the agent has not seen them.
+    fn release_images(&mut self, entry: Option<&Entry>) {
+        let images = entry.map(|entry| entry.container().images());
+        if let (Some(home), Some(images)) = (self.home.clone(), images) {
+            self.deeds.spawn(deeds::take_away(home, images));
         }
     }
 
@@ -244,10 +244,10 @@ impl Owner {
         };
         let specification = oci::specification(&entry.container().spec, &self.record.hostname)
             .map_err(PodError::Unserved);
-        let (Some(monitor), Some(agent), Some(disk)) = (
-            self.monitor.clone(),
+        let (Some(home), Some(agent), Some(image)) = (
+            self.home.clone(),
             self.agent.borrow().clone(),
-            entry.container().disk,
+            entry.container().image.clone(),
         ) else {
             self.start_failed(id, PodError::TornDown);
             return;
@@ -263,7 +263,7 @@ impl Owner {
         self.follow_volumes(&container);
         let start = deeds::Start {
             container,
-            disk,
+            image,
             specification,
             following: self.following(id),
             carriers: Carriers {
@@ -272,7 +272,7 @@ impl Owner {
             },
         };
         self.deeds
-            .spawn(deeds::start(monitor, agent, start, self.deadlines));
+            .spawn(deeds::start(home, agent, start, self.deadlines));
     }
 
     /// As if the deed had failed.
@@ -323,7 +323,7 @@ impl Owner {
         let settle = deeds::Settle {
             container: entry.over(),
             with_caller: entry.output == OutputTo::Caller,
-            monitor: self.monitor.clone(),
+            home: self.home.clone(),
             agent: self.agent.borrow().clone(),
             follower: entry.follower.take(),
             book: self.book.clone(),
@@ -331,12 +331,12 @@ impl Owner {
         self.deeds.spawn(deeds::settle(settle, self.deadlines));
     }
 
-    pub(super) async fn settled(&mut self, id: &ContainerId, disks_gone: bool) {
+    pub(super) async fn settled(&mut self, id: &ContainerId, images_gone: bool) {
         let mut was_over = false;
         if let Some(entry) = self.entries.get_mut(id)
-            && disks_gone
+            && images_gone
         {
-            entry.forget_disks();
+            entry.forget_images();
             was_over = matches!(entry.stage, Stage::Exited(_));
         }
         self.give_up_execs(id);
@@ -370,11 +370,12 @@ impl Owner {
         };
         let remove = deeds::Remove {
             container: id.clone(),
-            monitor: self.monitor.clone(),
-            disks: entry.container().disks(),
+            home: self.home.clone(),
+            agent: self.agent.borrow().clone(),
+            images: entry.container().images(),
             book: self.book.clone(),
         };
-        self.deeds.spawn(deeds::remove(remove));
+        self.deeds.spawn(deeds::remove(remove, self.deadlines));
     }
 
     pub(super) fn removed(&mut self, id: &ContainerId, result: Result<(), PodError>) {
@@ -440,7 +441,7 @@ impl Owner {
         let ids: Vec<ContainerId> = self.entries.keys().cloned().collect();
         for id in ids {
             if let Some(entry) = self.entries.get_mut(&id) {
-                entry.forget_disks();
+                entry.forget_images();
             }
             let fact = Fact::Lost {
                 at_ns: wall_clock::now_ns(),
@@ -452,16 +453,16 @@ impl Owner {
 
     pub(super) async fn done(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::DisksAdded {
+            Outcome::Placed {
                 container,
                 result,
                 reply,
-            } => self.disks_added(container, result, reply).await,
+            } => self.placed(container, result, reply).await,
             Outcome::Started { container, result } => self.started(&container, *result).await,
             Outcome::Settled {
                 container,
-                disks_gone,
-            } => self.settled(&container, disks_gone).await,
+                images_gone,
+            } => self.settled(&container, images_gone).await,
             Outcome::Removed { container, result } => self.removed(&container, result),
             Outcome::Updated {
                 container,

@@ -1,15 +1,12 @@
 //! What the owner has done by tasks beside it, because it takes time. Each ends in an [`Outcome`] that the owner is told.
 
-use std::sync::Arc;
-
-use agent_client::{Agent, AgentError, ContainerStart, Output, Root as AgentRoot, Stdio};
+use agent_client::{Agent, ContainerStart, Output, Root as AgentRoot, Stdio};
 use model::{ContainerId, LimitsChange, NamespaceOf};
 use oci_spec::runtime::Spec;
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
-use vm_client::{DiskId, DiskPlan, Monitor, PciAddress, SegmentPlan};
 
 use super::containers::{StartedContainer, first_process};
 use crate::{
@@ -18,6 +15,7 @@ use crate::{
     container::Container,
     error::PodError,
     handle::Streams,
+    home::{Home, ImagePlace, Places},
     launch::{agent_call, while_alive},
     output::{Follower, Following},
     plan::RootSegment,
@@ -30,9 +28,9 @@ const KILL: u32 = 9;
 
 /// What a deed came to.
 pub(super) enum Outcome {
-    DisksAdded {
+    Placed {
         container: ContainerId,
-        result: Result<Disks, PodError>,
+        result: Result<Places, PodError>,
         reply: oneshot::Sender<Result<(), PodError>>,
     },
     Started {
@@ -41,7 +39,7 @@ pub(super) enum Outcome {
     },
     Settled {
         container: ContainerId,
-        disks_gone: bool,
+        images_gone: bool,
     },
     Removed {
         container: ContainerId,
@@ -59,90 +57,30 @@ pub(super) enum Outcome {
     Nothing,
 }
 
-/// Where the disks of a container are.
-pub(super) struct Disks {
-    pub(super) root: PciAddress,
-    /// In the order of its mounts.
-    pub(super) images: Vec<PciAddress>,
-}
-
-/// Puts a container's root and the images that it mounts on the VM's bus: all of them, or none.
-pub(super) async fn add_disks(
-    monitor: Arc<Monitor>,
+/// Puts a container's root and the images that it mounts where the agent can mount them: all of them, or none.
+pub(super) async fn place(
+    home: Home,
     container: ContainerId,
     (root, images): (Vec<RootSegment>, Vec<Vec<RootSegment>>),
     reply: oneshot::Sender<Result<(), PodError>>,
 ) -> Outcome {
-    let mut added = Vec::new();
-    let result = async {
-        let disk = disk_id(&container, container.as_str())?;
-        let root = add_disk(&monitor, disk, root).await?;
-        added.push(root);
-        for (number, segments) in images.into_iter().enumerate() {
-            // They are told apart by their beginning, in which no container's id has a point.
-            let name = format!("{number}.{container}");
-            let disk = disk_id(&container, &name)?;
-            added.push(add_disk(&monitor, disk, segments).await?);
-        }
-        Ok(root)
-    };
-    let result = match result.await {
-        Ok(root) => {
-            let images = added.into_iter().skip(1).collect();
-            Ok(Disks { root, images })
-        }
-        Err(error) => {
-            drop(remove_disks(monitor, added).await);
-            Err(error)
-        }
-    };
-    Outcome::DisksAdded {
+    let result = home.place(&container, root, images).await;
+    Outcome::Placed {
         container,
         result,
         reply,
     }
 }
 
-async fn add_disk(
-    monitor: &Monitor,
-    id: DiskId,
-    segments: Vec<RootSegment>,
-) -> Result<PciAddress, PodError> {
-    let segment = |segment: RootSegment| SegmentPlan {
-        file: segment.file,
-        offset: 0,
-        length: segment.length_bytes,
-    };
-    let plan = DiskPlan {
-        id,
-        segments: segments.into_iter().map(segment).collect(),
-        read_only: true,
-    };
-    monitor.add_disk(plan).await.map_err(PodError::Disk)
-}
-
-/// The disk's name: as much of it as a serial number holds (virtio 1.3, section 5.2.6.1).
-fn disk_id(container: &ContainerId, id: &str) -> Result<DiskId, PodError> {
-    const BYTES: usize = 20;
-    let name = id.get(..BYTES).unwrap_or(id).trim_end_matches('-');
-    DiskId::try_from(name.to_owned()).map_err(|_invalid| PodError::DiskName {
-        container: container.to_string(),
-    })
-}
-
-pub(super) async fn remove_disks(monitor: Arc<Monitor>, disks: Vec<PciAddress>) -> Outcome {
-    for disk in disks {
-        if let Err(error) = monitor.remove_device(disk).await {
-            tracing::warn!(%disk, error = &error as &dyn std::error::Error, "a disk stays on the bus");
-        }
-    }
+pub(super) async fn take_away(home: Home, images: Vec<ImagePlace>) -> Outcome {
+    home.take_away(images).await;
     Outcome::Nothing
 }
 
 /// What a start needs.
 pub(super) struct Start {
     pub(super) container: Container,
-    pub(super) disk: PciAddress,
+    pub(super) image: ImagePlace,
     pub(super) specification: Spec,
     /// Where its output goes, unless to whoever starts it.
     pub(super) following: Option<Following>,
@@ -150,15 +88,10 @@ pub(super) struct Start {
     pub(super) carriers: Carriers,
 }
 
-pub(super) async fn start(
-    monitor: Arc<Monitor>,
-    agent: Agent,
-    start: Start,
-    deadlines: Deadlines,
-) -> Outcome {
+pub(super) async fn start(home: Home, agent: Agent, start: Start, deadlines: Deadlines) -> Outcome {
     let id = start.container.id.clone();
     let work = run_first_process(&agent, start, deadlines);
-    let result = while_alive(&monitor, "the container was started", deadlines, work).await;
+    let result = while_alive(&home, "the container was started", deadlines, work).await;
     Outcome::Started {
         container: id,
         result: Box::new(result),
@@ -189,8 +122,11 @@ async fn run_first_process(
     });
     let request = ContainerStart {
         container_id: start.container.id.to_string(),
-        root: AgentRoot::Disk {
-            pci_address: start.disk.to_string(),
+        root: match start.image {
+            ImagePlace::Disk(disk) => AgentRoot::Disk {
+                pci_address: disk.to_string(),
+            },
+            ImagePlace::Files(files) => AgentRoot::Files(files),
         },
         writable_bytes: start.container.writable_bytes,
         oci_spec,
@@ -204,6 +140,7 @@ async fn run_first_process(
             Some(target) => target.to_string(),
             None => String::new(),
         },
+        ends_with_first_process: spec.namespaces.pid == NamespaceOf::Node,
         mounts,
     };
     let first = agent_call(
@@ -266,19 +203,19 @@ pub(super) struct Settle {
     pub(super) container: Container,
     /// Whoever started it has its streams.
     pub(super) with_caller: bool,
-    pub(super) monitor: Option<Arc<Monitor>>,
+    pub(super) home: Option<Home>,
     pub(super) agent: Option<Agent>,
     pub(super) follower: Option<Follower>,
     pub(super) book: Option<Book>,
 }
 
 /// Waits for the container's last output and writes back what it leaves to the host; then its end goes into the record, because the guest
-/// forgets it; then what it has in the guest and on the bus is freed.
+/// forgets it; then what it has with the agent is freed, and its images.
 pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
     let Settle {
         container,
         with_caller,
-        monitor,
+        home,
         agent,
         follower,
         book,
@@ -287,15 +224,15 @@ pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
         follower.drained(deadlines.drain).await;
     }
     let id = container.id.clone();
-    let mut disks_gone = container.disks().is_empty();
+    let mut images_gone = container.images().is_empty();
     if let Some(agent) = &agent {
         volumes::write_back(agent, &container, deadlines.call).await;
     }
     // Streams that a caller reads end with the container in the guest, so it stays there until it is removed or the pod ends.
-    let frees = !with_caller && !disks_gone && is_recorded(book.as_ref(), &container).await;
-    if let (true, Some(monitor), Some(agent)) = (frees, monitor, agent) {
-        match free(&monitor, &agent, &container, deadlines).await {
-            Ok(()) => disks_gone = true,
+    let frees = !with_caller && !images_gone && is_recorded(book.as_ref(), &container).await;
+    if let (true, Some(home), Some(agent)) = (frees, home, agent) {
+        match free(&home, &agent, &container, deadlines).await {
+            Ok(()) => images_gone = true,
             Err(error) => {
                 tracing::warn!(container = %id, error = &error as &dyn std::error::Error, "something of an ended container stays in the guest");
             }
@@ -303,7 +240,7 @@ pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
     }
     Outcome::Settled {
         container: id,
-        disks_gone,
+        images_gone,
     }
 }
 
@@ -324,48 +261,49 @@ async fn is_recorded(book: Option<&Book>, container: &Container) -> bool {
 }
 
 async fn free(
-    monitor: &Monitor,
+    home: &Home,
     agent: &Agent,
     container: &Container,
     deadlines: Deadlines,
 ) -> Result<(), PodError> {
     let work = async {
         let removed = agent.remove_container(container.id.as_str(), deadlines.call);
-        agent_call("remove the container in the guest", removed).await?;
-        volumes::free(agent, monitor, container, deadlines.call).await?;
-        let Some(disk) = container.disk else {
-            return Ok(());
-        };
-        match agent.remove_device(&disk.to_string(), deadlines.call).await {
-            // A container that never started may never have brought its disk in.
-            Ok(()) | Err(AgentError::NotFound { .. }) => {}
-            Err(source) => {
-                let attempt = "remove the container's disk in the guest";
-                return Err(PodError::Agent { attempt, source });
-            }
+        agent_call("have the agent remove the container", removed).await?;
+        volumes::free(agent, home, container, deadlines.call).await?;
+        match &container.image {
+            Some(image) => home.free(agent, image, deadlines.call).await,
+            None => Ok(()),
         }
-        monitor.remove_device(disk).await.map_err(PodError::Disk)
     };
-    while_alive(monitor, "a container was removed", deadlines, work).await
+    while_alive(home, "a container was removed", deadlines, work).await
 }
 
 /// What the removal of a container needs.
 pub(super) struct Remove {
     pub(super) container: ContainerId,
-    pub(super) monitor: Option<Arc<Monitor>>,
-    pub(super) disks: Vec<PciAddress>,
+    pub(super) home: Option<Home>,
+    pub(super) agent: Option<Agent>,
+    pub(super) images: Vec<ImagePlace>,
     pub(super) book: Option<Book>,
 }
 
-pub(super) async fn remove(remove: Remove) -> Outcome {
+pub(super) async fn remove(remove: Remove, deadlines: Deadlines) -> Outcome {
     let Remove {
         container,
-        monitor,
-        disks,
+        home,
+        agent,
+        images,
         book,
     } = remove;
-    if let Some(monitor) = monitor {
-        drop(remove_disks(monitor, disks).await);
+    if let (Some(home), Some(agent)) = (home, agent)
+        && !images.is_empty()
+    {
+        // One whose output went to a caller is with the agent still; of one that never started it knows nothing.
+        let removed = agent.remove_container(container.as_str(), deadlines.call);
+        if let Err(error) = removed.await {
+            tracing::warn!(%container, error = &error as &dyn std::error::Error, "a container stays with the pod's agent");
+        }
+        home.take_away(images).await;
     }
     let result = match book {
         Some(book) => book
@@ -399,5 +337,5 @@ pub(super) async fn silence(
 }
 
 pub(super) async fn tear_down(held: Held, deadlines: Deadlines) -> Outcome {
-    Outcome::TornDown(teardown(held, deadlines).await.map(|_ending| ()))
+    Outcome::TornDown(teardown(held, deadlines).await)
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use model::{Identity, Limits};
 use tokio::sync::oneshot;
 
-use super::deeds::Disks;
 use crate::{
     container::{Container, ContainerPhase, ExitCause},
     error::PodError,
     handle::Streams,
+    home::Places,
     output::Follower,
     plan::{Hold, OutputTo},
     state::container::Stage,
@@ -31,12 +31,12 @@ pub(super) struct Entry {
     pub(super) remove_reply: Option<oneshot::Sender<Result<(), PodError>>>,
     /// Whether its limits are being changed; one change after the other, for each counts from the limits before it.
     pub(super) updating: bool,
-    /// Whether its root is on the bus, and so others may see it.
+    /// Whether its root is where the agent can mount it, and so others may see it.
     pub(super) ready: bool,
 }
 
 impl Entry {
-    /// A container whose root is not on the bus yet.
+    /// A container whose root is not in place yet.
     pub(super) fn new(container: Container, output: OutputTo, hold: Hold) -> Self {
         Self {
             container: Arc::new(container),
@@ -85,27 +85,27 @@ impl Entry {
         &self.container
     }
 
-    pub(super) fn set_disks(&mut self, disks: Disks) {
+    pub(super) fn set_images(&mut self, places: Places) {
         let container = Arc::make_mut(&mut self.container);
-        container.disk = Some(disks.root);
-        let mut images = disks.images.into_iter();
+        container.image = Some(places.root);
+        let mut images = places.images.into_iter();
         for mounted in &mut container.mounts {
-            if let Source::Image { disk, .. } = &mut mounted.source {
-                *disk = images.next();
+            if let Source::Image { image, .. } = &mut mounted.source {
+                *image = images.next();
             }
         }
     }
 
-    /// None is on the bus any more.
-    pub(super) fn forget_disks(&mut self) {
-        if self.container.disks().is_empty() {
+    /// None is there any more.
+    pub(super) fn forget_images(&mut self) {
+        if self.container.images().is_empty() {
             return;
         }
         let container = Arc::make_mut(&mut self.container);
-        container.disk = None;
+        container.image = None;
         for mounted in &mut container.mounts {
-            if let Source::Image { disk, .. } = &mut mounted.source {
-                *disk = None;
+            if let Source::Image { image, .. } = &mut mounted.source {
+                *image = None;
             }
         }
     }

@@ -1,14 +1,13 @@
 //! What the owner does about the limits of a container that runs. The agent changes all of them or none; then the record says so, and only
 //! then whoever asked is answered. `oci` writes what the agent is told.
 
-use std::sync::Arc;
-
 use agent_client::{Agent, AgentError};
 use model::{ContainerId, LimitsChange};
-use vm_client::Monitor;
 
 use super::{Owner, Reply, deeds::Outcome};
-use crate::{Deadlines, error::PodError, launch::while_alive, oci, state::container::Stage};
+use crate::{
+    Deadlines, error::PodError, home::Home, launch::while_alive, oci, state::container::Stage,
+};
 
 impl Owner {
     pub(super) fn update(&mut self, id: &ContainerId, change: LimitsChange, reply: Reply<()>) {
@@ -34,8 +33,8 @@ impl Owner {
             container: id.to_string(),
         })?;
         let agent = self.agent.borrow().clone();
-        let (Stage::Running { .. }, Some(agent), Some(monitor)) =
-            (&entry.stage, agent, self.monitor.clone())
+        let (Stage::Running { .. }, Some(agent), Some(home)) =
+            (&entry.stage, agent, self.home.clone())
         else {
             return Err(refused(id, "it does not run"));
         };
@@ -49,7 +48,7 @@ impl Owner {
         entry.updating = true;
         Ok(Some(Update {
             container: id.clone(),
-            monitor,
+            home,
             agent,
             oci_resources,
         }))
@@ -80,7 +79,7 @@ impl Owner {
 /// A change of limits that is under way.
 struct Update {
     container: ContainerId,
-    monitor: Arc<Monitor>,
+    home: Home,
     agent: Agent,
     oci_resources: Vec<u8>,
 }
@@ -94,7 +93,7 @@ impl Update {
     ) -> Outcome {
         let Self {
             container,
-            monitor,
+            home,
             agent,
             oci_resources,
         } = self;
@@ -109,7 +108,7 @@ impl Update {
             })
         };
         let during = "a container's limits were changed";
-        let result = while_alive(&monitor, during, deadlines, work).await;
+        let result = while_alive(&home, during, deadlines, work).await;
         Outcome::Updated {
             container,
             change: Box::new(change),

@@ -113,7 +113,9 @@ impl Owner {
                     self.follow_again(&id);
                 }
                 // The daemon before this one was killed between the record of its end and the end of what it has in the guest.
-                Stage::Exited(_) if !entry.container().disks().is_empty() => self.spawn_settle(&id),
+                Stage::Exited(_) if !entry.container().images().is_empty() => {
+                    self.spawn_settle(&id)
+                }
                 Stage::Starting { .. } => {
                     let error = PodError::ContainerState {
                         container: id.to_string(),

@@ -11,12 +11,12 @@ use crate::{
 /// What of a container's mounts is not for its record.
 #[derive(Default)]
 pub(super) struct Images {
-    /// A disk's files, for each image in order.
-    pub(super) disks: Vec<Vec<RootSegment>>,
+    /// Files, for each image in order.
+    pub(super) files: Vec<Vec<RootSegment>>,
     pub(super) holds: Vec<Hold>,
 }
 
-/// Divides a container's mounts between its record and its disks.
+/// Divides a container's mounts between its record and its images.
 pub(super) fn divide(plans: Vec<MountPlan>) -> (Vec<Mounted>, Images) {
     let mut images = Images::default();
     let mut mounts = Vec::new();
@@ -28,10 +28,10 @@ pub(super) fn divide(plans: Vec<MountPlan>) -> (Vec<Mounted>, Images) {
                 sub_path,
                 hold,
             } => {
-                images.disks.push(segments);
+                images.files.push(segments);
                 images.holds.push(hold);
-                let disk = None;
-                Source::Image { disk, sub_path }
+                let image = None;
+                Source::Image { image, sub_path }
             }
         };
         mounts.push(Mounted { mount, source });

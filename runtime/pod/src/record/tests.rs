@@ -4,7 +4,7 @@ use super::*;
 use crate::cgroup::CgroupPlan;
 
 fn create(dir: &Path, name: &str, lasting: bool) -> Result<RunFolder, RecordError> {
-    create_with(dir, name, lasting, None)
+    create_with(dir, name, lasting, None, None)
 }
 
 fn create_with(
@@ -12,6 +12,7 @@ fn create_with(
     name: &str,
     lasting: bool,
     cgroup: Option<PathBuf>,
+    host: Option<HostRecord>,
 ) -> Result<RunFolder, RecordError> {
     let record = Record {
         version: VERSION,
@@ -20,6 +21,7 @@ fn create_with(
         lasting,
         cgroup,
         scratch: None,
+        host,
     };
     RunFolder::create_in(dir, &record)
 }
@@ -111,6 +113,7 @@ async fn scratch_disk_that_a_dead_owner_left_goes_with_its_folder() {
         lasting: false,
         cgroup: None,
         scratch: Some(disk.clone()),
+        host: None,
     };
     let pods = dir.path().join("pods");
     drop(RunFolder::create_in(&pods, &record).unwrap());
@@ -135,12 +138,12 @@ async fn cgroup_that_a_dead_owner_left_goes_with_its_folder() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let folder = create_with(dir.path(), "e", false, Some(cgroup.clone())).unwrap();
+    let folder = create_with(dir.path(), "e", false, Some(cgroup.clone()), None).unwrap();
     assert_eq!(folder.cgroup().as_ref(), Some(&cgroup));
     drop(folder);
     // One that died between its record and its cgroup.
     let none = mount.join("cofferdam-test-never-made");
-    drop(create_with(dir.path(), "f", false, Some(none)).unwrap());
+    drop(create_with(dir.path(), "f", false, Some(none), None).unwrap());
     let mut swept = sweep(dir.path(), soon()).await.unwrap();
     swept.sort();
     assert_eq!(swept, ["e", "f"]);
@@ -152,4 +155,23 @@ fn record_of_an_older_daemon_names_no_cgroup() {
     let text = r#"{"version":1,"pod":"a","owner_pid":1,"lasting":true}"#;
     let record: Record = serde_json::from_str(text).unwrap();
     assert_eq!(record.cgroup, None);
+}
+
+#[tokio::test]
+async fn layers_of_a_pod_on_the_node_go_with_its_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let layers = dir.path().join("layers/g");
+    fs::create_dir_all(layers.join("c1/upper")).unwrap();
+    let host = HostRecord {
+        layers: layers.clone(),
+    };
+    let pods = dir.path().join("pods");
+    let folder = create_with(&pods, "g", true, None, Some(host.clone())).unwrap();
+    assert_eq!(folder.host(), Some(host.clone()));
+    drop(folder);
+    assert_eq!(sweep_lasting(&pods, soon()).await.unwrap(), ["g"]);
+    assert!(!layers.exists());
+    // And where they were never made.
+    drop(create_with(&pods, "g", true, None, Some(host)).unwrap());
+    assert_eq!(sweep_lasting(&pods, soon()).await.unwrap(), ["g"]);
 }

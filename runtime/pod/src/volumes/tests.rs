@@ -144,6 +144,7 @@ fn guest_leaves_it_to_the_host_which_part_of_a_share_is_read_only() {
             recursive_read_only,
             receives_mounts: false,
             map_owners: false,
+            shares_mounts: false,
         };
         let mounted = Mounted { mount, source };
         assert_eq!(in_guest(&mounted).read_only, expect);

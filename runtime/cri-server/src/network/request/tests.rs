@@ -17,7 +17,7 @@ fn config() -> PodSandboxConfig {
 }
 
 fn ask(config: &PodSandboxConfig) -> Result<PodRequest, Refusal> {
-    of(&"p1".parse().unwrap(), config, 12)
+    of(&"p1".parse().unwrap(), config, Some(12))
 }
 
 #[test]
@@ -27,11 +27,12 @@ fn pod_is_named_and_has_a_queue_for_each_processor_up_to_eight() {
         (&*request.namespace, &*request.name, &*request.uid),
         ("shop", "web", "u")
     );
-    assert_eq!(request.queues.get(), 8);
+    assert_eq!(request.queues.unwrap().get(), 8);
     assert_eq!(
-        of(&"p1".parse().unwrap(), &config(), 0)
+        of(&"p1".parse().unwrap(), &config(), Some(0))
             .unwrap()
             .queues
+            .unwrap()
             .get(),
         1
     );

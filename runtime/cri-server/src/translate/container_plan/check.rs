@@ -9,14 +9,18 @@ use prost::Message;
 
 use crate::{
     limits,
-    translate::{refusal::Refusal, user_namespace, volumes},
+    translate::{
+        pod_kind::{self, PodKind},
+        refusal::Refusal,
+        user_namespace, volumes,
+    },
 };
 
 /// Refuses what can't be done, and first what can never be right. `user` is the pod's user namespace.
 pub(super) fn check(
     config: &ContainerConfig,
     sandbox: &PodSandboxConfig,
-    user: Option<&UserNamespace>,
+    (kind, user): (PodKind, Option<&UserNamespace>),
 ) -> Result<(), Refusal> {
     let bytes = config.encoded_len();
     if bytes > limits::MOST_CONFIG_BYTES {
@@ -34,18 +38,18 @@ pub(super) fn check(
     if config.stdin_once && !config.stdin {
         return Err(Refusal::invalid("stdin_once needs stdin"));
     }
-    volumes::check_mounts(&config.mounts, user)?;
+    volumes::check_mounts(&config.mounts, (kind, user))?;
     let security = super::security_context(config);
     let options = security.and_then(|security| security.namespace_options.as_ref());
     user_namespace::check_same(options, user)?;
     if let Some(device) = config.cdi_devices.first() {
         return Err(Refusal::unimplemented(format!(
-            "the CDI device {:?} can't be given to a container in a VM",
+            "the CDI device {:?} can't be given to a container",
             device.name
         )));
     }
     match security {
-        Some(security) => security_context(security, sandbox),
+        Some(security) => security_context(security, sandbox, kind),
         None => Ok(()),
     }
 }
@@ -53,6 +57,7 @@ pub(super) fn check(
 fn security_context(
     security: &LinuxContainerSecurityContext,
     sandbox: &PodSandboxConfig,
+    kind: PodKind,
 ) -> Result<(), Refusal> {
     let sandbox_linux = sandbox.linux.as_ref();
     let of_sandbox = sandbox_linux.and_then(|linux| linux.security_context.as_ref());
@@ -61,25 +66,34 @@ fn security_context(
             "a privileged container needs a sandbox whose security_context says privileged",
         ));
     }
-    modules(security)?;
+    modules(security, kind)?;
+    let of_sandbox = pod_kind::options(sandbox_linux);
     match &security.namespace_options {
-        Some(options) => namespaces(options),
+        Some(options) => namespaces(options, of_sandbox),
         None => Ok(()),
     }
 }
 
-/// Of the kernel, for mandatory access control. What a runtime's default is, is the runtime's to say: here it is the VM.
-fn modules(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
+/// The AppArmor profile that a container is to run under by its name. What a runtime's default is, is the runtime's to say: in a VM it is the VM, on the node none.
+pub(crate) fn apparmor_profile(config: &ContainerConfig) -> Option<&str> {
+    super::security_context(config).and_then(named_profile)
+}
+
+fn named_profile(security: &LinuxContainerSecurityContext) -> Option<&str> {
     #[expect(deprecated, reason = "clients still send the older field")]
     let older = security.apparmor_profile.strip_prefix("localhost/");
-    let apparmor = match &security.apparmor {
+    match &security.apparmor {
         Some(profile) if profile.profile_type() == ProfileType::Localhost => {
             Some(profile.localhost_ref.as_str())
         }
         Some(_) => None,
         None => older,
-    };
-    if let Some(name) = apparmor {
+    }
+}
+
+/// Of the kernel, for mandatory access control.
+fn modules(security: &LinuxContainerSecurityContext, kind: PodKind) -> Result<(), Refusal> {
+    if let (Some(name), PodKind::Vm) = (named_profile(security), kind) {
         return Err(Refusal::unimplemented(format!(
             "the AppArmor profile {name:?} can't be loaded: the guest's kernel has no AppArmor"
         )));
@@ -93,19 +107,24 @@ fn modules(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
     }
     let label = parts.map(String::as_str).join(":");
     Err(Refusal::unimplemented(format!(
-        "the selinux_options {label:?} can't be set: the guest's kernel has no SELinux"
+        "the selinux_options {label:?} can't be set: a guest's kernel has no SELinux, and containers on the node get no labels yet"
     )))
 }
 
-fn namespaces(options: &NamespaceOption) -> Result<(), Refusal> {
-    for (field, mode) in [
-        ("network", options.network()),
-        ("pid", options.pid()),
-        ("ipc", options.ipc()),
+/// A container that is more of the node than its sandbox would be where nobody decided that it may be, and one that is less is none of Kubernetes'.
+fn namespaces(options: &NamespaceOption, sandbox: Option<&NamespaceOption>) -> Result<(), Refusal> {
+    let of_sandbox = sandbox.cloned().unwrap_or_default();
+    for (field, own, pods) in [
+        ("network", options.network(), of_sandbox.network()),
+        ("pid", options.pid(), of_sandbox.pid()),
+        ("ipc", options.ipc(), of_sandbox.ipc()),
     ] {
-        if mode == NamespaceMode::Node {
-            return Err(Refusal::unimplemented(format!(
-                "the {field} namespace of the node (mode NODE) can't be given to a container in a VM"
+        let node = |mode| mode == NamespaceMode::Node;
+        if node(own) != node(pods) {
+            return Err(Refusal::invalid(format!(
+                "the container's {field} namespace mode is {}, and its sandbox was run with {}: either both are NODE or none",
+                own.as_str_name(),
+                pods.as_str_name()
             )));
         }
     }

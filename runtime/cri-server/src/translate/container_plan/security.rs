@@ -14,7 +14,8 @@ use model::{
     UserNamespace,
 };
 
-use crate::translate::refusal::Refusal;
+use super::check::apparmor_profile;
+use crate::translate::{pod_kind::PodKind, refusal::Refusal};
 
 /// What is said of seccomp.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,12 +44,15 @@ pub(crate) fn seccomp_file(config: &ContainerConfig) -> Result<Option<PathBuf>, 
 pub(super) fn security(
     config: &ContainerConfig,
     profile_text: Option<String>,
+    kind: PodKind,
 ) -> Result<Security, Refusal> {
     let devices = config.devices.iter().map(device).collect();
+    let filters_devices = kind == PodKind::Host;
     let Some(asked) = super::security_context(config) else {
         return Ok(Security {
             seccomp: Seccomp::Unconfined,
             devices,
+            filters_devices,
             ..Security::default()
         });
     };
@@ -70,6 +74,8 @@ pub(super) fn security(
         masked_paths: Some(asked.masked_paths.clone()),
         read_only_paths: Some(asked.readonly_paths.clone()),
         devices,
+        filters_devices,
+        apparmor_profile: apparmor_profile(config).map(str::to_owned),
     })
 }
 
@@ -105,30 +111,34 @@ fn profile(security: &LinuxContainerSecurityContext) -> Result<Profile, Refusal>
 }
 
 /// Host name, queues, shared memory and users are the pod's; processes are, where the pod says so and the container does not want its own, or
-/// another container's.
+/// another container's. A pod on the node may have the node's processes, and a privileged container there sees all of the node's cgroups.
 pub(super) fn namespaces(
-    options: Option<&NamespaceOption>,
-    pod_shares_pid: bool,
-    user: Option<UserNamespace>,
+    asked: &LinuxContainerSecurityContext,
+    of_pod: Option<&NamespaceOption>,
+    (kind, user): (PodKind, Option<UserNamespace>),
 ) -> Result<Namespaces, Refusal> {
-    let shared = options.map_or(pod_shares_pid, |options| {
-        options.pid() == NamespaceMode::Pod
-    });
-    if shared && !pod_shares_pid {
+    // POD is CRI's default.
+    let of_pod = of_pod.map_or(NamespaceMode::Pod, NamespaceOption::pid);
+    let options = asked.namespace_options.as_ref();
+    let own = options.map_or(of_pod, NamespaceOption::pid);
+    if own == NamespaceMode::Pod && of_pod != NamespaceMode::Pod {
         return Err(Refusal::invalid(
             "the container's pid namespace mode is POD, and its sandbox was run with another one: their namespace_options have to agree",
         ));
     }
     Ok(Namespaces {
-        pid: if shared {
-            NamespaceOf::Pod
-        } else {
-            NamespaceOf::Container
+        pid: match own {
+            NamespaceMode::Pod => NamespaceOf::Pod,
+            NamespaceMode::Node => NamespaceOf::Node,
+            NamespaceMode::Container | NamespaceMode::Target => NamespaceOf::Container,
         },
         pid_target: options.map(target).transpose()?.flatten(),
         ipc: NamespaceOf::Pod,
         uts: NamespaceOf::Pod,
-        cgroup: NamespaceOf::Container,
+        cgroup: match (kind, asked.privileged) {
+            (PodKind::Host, true) => NamespaceOf::Node,
+            _ => NamespaceOf::Container,
+        },
         user,
     })
 }

@@ -11,6 +11,8 @@ use oci_spec::image::{ConfigBuilder, ImageConfigurationBuilder, RootFsBuilder};
 
 use super::*;
 
+mod node;
+
 const DEFAULTS: ContainerDefaults = ContainerDefaults {
     pids_limit: 4096,
     writable_mib: 64,
@@ -86,15 +88,26 @@ fn plan_in(
     config: &ContainerConfig,
     security: LinuxSandboxSecurityContext,
 ) -> Result<Planned, Refusal> {
-    let sandbox = PodSandboxConfig {
+    plan_of(config, &sandbox_with(security), PodKind::Vm)
+}
+
+fn sandbox_with(security: LinuxSandboxSecurityContext) -> PodSandboxConfig {
+    PodSandboxConfig {
         log_directory: "/var/log/pods/web".to_owned(),
         linux: Some(LinuxPodSandboxConfig {
             security_context: Some(security),
             ..LinuxPodSandboxConfig::default()
         }),
         ..PodSandboxConfig::default()
-    };
-    container_plan(config, &sandbox, &image(), DEFAULTS, None)
+    }
+}
+
+fn plan_of(
+    config: &ContainerConfig,
+    sandbox: &PodSandboxConfig,
+    kind: PodKind,
+) -> Result<Planned, Refusal> {
+    container_plan(config, (sandbox, kind), &image(), DEFAULTS, None)
 }
 
 fn key_value(key: &str, value: &[u8]) -> KeyValue {
@@ -319,16 +332,6 @@ fn what_no_guest_does_is_refused_by_its_field() {
         change(&mut security);
         check_unimplemented(&secured(security), words);
     };
-    let options = |change: &dyn Fn(&mut NamespaceOption)| {
-        // As kubelet sends it.
-        let mut options = NamespaceOption {
-            pid: NamespaceMode::Container.into(),
-            ..NamespaceOption::default()
-        };
-        change(&mut options);
-        Some(options)
-    };
-    let node = i32::from(NamespaceMode::Node);
     let local = SecurityProfile {
         profile_type: ProfileType::Localhost.into(),
         localhost_ref: "mine".to_owned(),
@@ -345,14 +348,6 @@ fn what_no_guest_does_is_refused_by_its_field() {
             });
         },
         "selinux_options \":::s0:c1\"",
-    );
-    check(
-        &|security| security.namespace_options = options(&|options| options.ipc = node),
-        "ipc namespace of the node",
-    );
-    check(
-        &|security| security.namespace_options = options(&|options| options.pid = node),
-        "pid namespace of the node",
     );
 }
 

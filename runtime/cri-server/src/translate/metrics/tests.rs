@@ -7,7 +7,7 @@ use pod::{InterfaceUsage, PressureShare, Traffic};
 use serde_json::json;
 
 use super::*;
-use crate::note::ImageNames;
+use crate::{note::ImageNames, translate::PodKind};
 
 const AT_NS: i64 = 1_795_341_600_900_000_000;
 
@@ -24,6 +24,7 @@ fn sandbox() -> Sandbox {
         },
         handler: String::new(),
         ips: Vec::new(),
+        kind: PodKind::Vm,
     }
 }
 

@@ -9,6 +9,7 @@ use cri::v1::{
 use pod::Note;
 
 use super::*;
+use crate::translate::PodKind;
 
 fn asked() -> Sandbox {
     let options = NamespaceOption {
@@ -36,6 +37,7 @@ fn asked() -> Sandbox {
         },
         handler: "cofferdam".to_owned(),
         ips: ["10.0.0.5", "fd00::5"].map(|ip| ip.parse().unwrap()).into(),
+        kind: PodKind::Vm,
     }
 }
 

@@ -146,3 +146,15 @@ fn mounts_are_mapped_as_the_pod_is_or_not_at_all() {
         "not those of its sandbox",
     );
 }
+
+#[test]
+fn pod_on_the_node_has_no_user_namespace() {
+    let user = linux(asked(Mode::Pod, good(), good()), false);
+    let refusal = check_users_of(PodKind::Host, Some(&user)).unwrap_err();
+    assert!(matches!(refusal, Refusal::Unimplemented(_)), "{refusal:?}");
+    assert!(refusal.to_string().contains("hostUsers"), "{refusal}");
+    check_users_of(PodKind::Vm, Some(&user)).unwrap();
+    let nodes = linux(asked(Mode::Node, Vec::new(), Vec::new()), false);
+    check_users_of(PodKind::Host, Some(&nodes)).unwrap();
+    check_users_of(PodKind::Host, None).unwrap();
+}

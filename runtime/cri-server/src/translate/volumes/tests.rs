@@ -28,7 +28,7 @@ fn decide(mount: Mount, found: HostMount) -> Result<HostVolume, Refusal> {
         mounts: vec![mount],
         ..ContainerConfig::default()
     };
-    let mut planned = mounts(&config, vec![found])?;
+    let mut planned = mounts(&config, vec![found], PodKind::Vm)?;
     match planned.remove(0).source {
         PlannedSource::Host(volume) => Ok(volume),
         other => panic!("{other:?}"),
@@ -36,7 +36,7 @@ fn decide(mount: Mount, found: HostMount) -> Result<HostVolume, Refusal> {
 }
 
 fn check_refused(mounts: &[Mount], invalid: bool, words: &str) {
-    let refusal = check_mounts(mounts, None).unwrap_err();
+    let refusal = check_mounts(mounts, (PodKind::Vm, None)).unwrap_err();
     let is_invalid = matches!(refusal, Refusal::Invalid(_));
     assert_eq!(is_invalid, invalid, "{refusal:?}");
     assert!(refusal.to_string().contains(words), "{refusal}");
@@ -45,7 +45,7 @@ fn check_refused(mounts: &[Mount], invalid: bool, words: &str) {
 #[test]
 fn mounts_that_can_never_be_right_are_invalid() {
     let check = |mount: Mount, words: &str| check_refused(&[mount], true, words);
-    check_mounts(&[], None).unwrap();
+    check_mounts(&[], (PodKind::Vm, None)).unwrap();
     check(mount("etc", "/etc"), "container_path is not");
     check(mount("/a/../etc", "/etc"), "has a ..");
     check(mount("/", "/etc"), "is the root");
@@ -59,7 +59,7 @@ fn mounts_that_can_never_be_right_are_invalid() {
     check(recursive(false, 0), "needs readonly");
     check(recursive(true, 1), "no propagation");
     check(recursive(true, 2), "no propagation");
-    check_mounts(&[recursive(true, 0)], None).unwrap();
+    check_mounts(&[recursive(true, 0)], (PodKind::Vm, None)).unwrap();
     let image = |name: &str, sub_path: &str, readonly| Mount {
         image: Some(ImageSpec {
             image: name.to_owned(),
@@ -73,7 +73,7 @@ fn mounts_that_can_never_be_right_are_invalid() {
     check(image("", "", true), "by its name");
     check(image("i", "/etc", true), "image_sub_path");
     check(image("i", "../etc", true), "image_sub_path");
-    check_mounts(&[image("i", "etc/x", true)], None).unwrap();
+    check_mounts(&[image("i", "etc/x", true)], (PodKind::Vm, None)).unwrap();
     // Also behind one that is only not possible.
     let bidirectional = Mount {
         propagation: 2,
@@ -136,7 +136,7 @@ fn termination_log_is_where_the_kubelet_says() {
     let annotation = TERMINATION_LOG_ANNOTATION.to_owned();
     config.annotations.insert(annotation, "/last".to_owned());
     let both = vec![found("/h/1", Kind::File), found("/h/2", Kind::File)];
-    let planned = mounts(&config, both.clone()).unwrap();
+    let planned = mounts(&config, both.clone(), PodKind::Vm).unwrap();
     let sources: Vec<_> = planned.into_iter().map(|mount| mount.source).collect();
     let written_back = HostVolume::WrittenBack {
         path: "/h/1".into(),
@@ -147,7 +147,7 @@ fn termination_log_is_where_the_kubelet_says() {
     let expect = [written_back, share].map(PlannedSource::Host);
     assert_eq!(sources, expect);
     config.mounts[0].readonly = true;
-    let planned = mounts(&config, both).unwrap();
+    let planned = mounts(&config, both, PodKind::Vm).unwrap();
     let path = "/h/1".into();
     let copy = PlannedSource::Host(HostVolume::Copy { path });
     assert_eq!(planned[0].source, copy);
@@ -212,7 +212,7 @@ fn outer_mounts_come_first_and_flags_are_kept() {
         ..ContainerConfig::default()
     };
     let all = ["/1", "/2", "/3"].map(|path| found(path, Kind::Folder { data: true }));
-    let planned = mounts(&config, all.to_vec()).unwrap();
+    let planned = mounts(&config, all.to_vec(), PodKind::Vm).unwrap();
     let shown: Vec<_> = planned
         .iter()
         .map(|planned| {
@@ -231,4 +231,29 @@ fn outer_mounts_come_first_and_flags_are_kept() {
         ("/a/b", true, true, false),
     ];
     assert_eq!(shown, expect);
+}
+
+#[test]
+fn container_on_the_node_has_what_is_there_itself() {
+    let check = |kind| {
+        let config = ContainerConfig {
+            mounts: vec![Mount {
+                propagation: MountPropagation::PropagationBidirectional.into(),
+                ..mount("/v", "/h")
+            }],
+            ..ContainerConfig::default()
+        };
+        check_mounts(&config.mounts, (PodKind::Host, None)).unwrap();
+        let planned = mounts(&config, vec![found("/h", kind)], PodKind::Host).unwrap();
+        let path = "/h".into();
+        let bind = PlannedSource::Host(HostVolume::Bind { path });
+        assert_eq!(planned[0].source, bind);
+        let mount = &planned[0].mount;
+        assert!(mount.shares_mounts && !mount.receives_mounts);
+    };
+    check(Kind::Socket);
+    check(Kind::CharacterDevice);
+    check(Kind::File);
+    check(Kind::Folder { data: true });
+    check(Kind::Missing);
 }

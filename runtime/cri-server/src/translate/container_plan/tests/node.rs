@@ -1,0 +1,96 @@
+//! Containers of pods on the node, and that no other is more of the node than its sandbox.
+
+use super::*;
+
+/// Every pair of modes, for each namespace: a container is where its sandbox is, whatever kind of pod it is of.
+#[test]
+fn container_shares_with_the_node_what_its_sandbox_shares() {
+    let all = [
+        NamespaceMode::Pod,
+        NamespaceMode::Container,
+        NamespaceMode::Node,
+    ];
+    let options: [fn(NamespaceMode) -> NamespaceOption; 3] = [
+        |mode| NamespaceOption {
+            network: mode.into(),
+            ..NamespaceOption::default()
+        },
+        |mode| NamespaceOption {
+            pid: mode.into(),
+            ..NamespaceOption::default()
+        },
+        |mode| NamespaceOption {
+            ipc: mode.into(),
+            ..NamespaceOption::default()
+        },
+    ];
+    let pairs = all.map(|pod| all.map(|container| (pod, container)));
+    for (options, (pod, container)) in options.iter().flat_map(|options| {
+        pairs
+            .as_flattened()
+            .iter()
+            .map(move |pair| (options, *pair))
+    }) {
+        let config = secured(LinuxContainerSecurityContext {
+            namespace_options: Some(options(container)),
+            ..LinuxContainerSecurityContext::default()
+        });
+        let sandbox = sandbox_with(LinuxSandboxSecurityContext {
+            namespace_options: Some(options(pod)),
+            ..LinuxSandboxSecurityContext::default()
+        });
+        let node = |mode| mode == NamespaceMode::Node;
+        for kind in [PodKind::Vm, PodKind::Host] {
+            let refused = plan_of(&config, &sandbox, kind).err();
+            let differs =
+                refused.is_some_and(|refusal| refusal.to_string().contains("either both are NODE"));
+            assert_eq!(
+                differs,
+                node(pod) != node(container),
+                "{pod:?} {container:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn container_on_the_node_has_the_nodes_processes_where_it_says_so() {
+    let options = NamespaceOption {
+        pid: NamespaceMode::Node.into(),
+        ..NamespaceOption::default()
+    };
+    let config = |privileged| {
+        secured(LinuxContainerSecurityContext {
+            namespace_options: Some(options.clone()),
+            privileged,
+            ..LinuxContainerSecurityContext::default()
+        })
+    };
+    let sandbox = sandbox_with(LinuxSandboxSecurityContext {
+        namespace_options: Some(options.clone()),
+        privileged: true,
+        ..LinuxSandboxSecurityContext::default()
+    });
+    let plan = |privileged| plan_of(&config(privileged), &sandbox, PodKind::Host).unwrap();
+    let spec = plan(false).spec;
+    assert_eq!(spec.namespaces.pid, NamespaceOf::Node);
+    assert_eq!(spec.namespaces.cgroup, NamespaceOf::Container);
+    assert!(spec.security.filters_devices);
+    assert_eq!(plan(true).spec.namespaces.cgroup, NamespaceOf::Node);
+}
+
+#[test]
+fn apparmor_profile_is_for_containers_on_the_node() {
+    let config = secured(LinuxContainerSecurityContext {
+        apparmor: Some(SecurityProfile {
+            profile_type: ProfileType::Localhost.into(),
+            localhost_ref: "mine".to_owned(),
+        }),
+        ..LinuxContainerSecurityContext::default()
+    });
+    assert_eq!(apparmor_profile(&config), Some("mine"));
+    let sandbox = sandbox_with(LinuxSandboxSecurityContext::default());
+    let planned = plan_of(&config, &sandbox, PodKind::Host).unwrap();
+    let profile = planned.spec.security.apparmor_profile;
+    assert_eq!(profile.as_deref(), Some("mine"));
+}
