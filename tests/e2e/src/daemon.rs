@@ -189,13 +189,22 @@ impl<'a> Daemon<'a> {
     }
 
     pub(crate) fn run_sandbox(&self, name: &str) -> Result<String> {
+        let answer = self.run_configured(self.sandbox_config(name)?, "");
+        answer.with_context(|| format!("run sandbox {name}; log: {}", self.log()))
+    }
+
+    /// One of this configuration and runtime handler.
+    pub(crate) fn run_configured(
+        &self,
+        config: PodSandboxConfig,
+        handler: &str,
+    ) -> Result<String, Status> {
         let request = RunPodSandboxRequest {
-            config: Some(self.sandbox_config(name)?),
-            runtime_handler: String::new(),
+            config: Some(config),
+            runtime_handler: handler.to_owned(),
         };
         let answer = self.call(async |mut client| client.run_pod_sandbox(request).await);
-        let answer = answer.with_context(|| format!("run sandbox {name}; log: {}", self.log()))?;
-        Ok(answer.pod_sandbox_id)
+        answer.map(|answer| answer.pod_sandbox_id)
     }
 
     pub(crate) fn sandboxes(&self) -> Result<Vec<PodSandbox>, Status> {

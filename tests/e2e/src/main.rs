@@ -22,6 +22,7 @@ mod cri_cgroup;
 mod cri_container;
 mod cri_events;
 mod cri_exec;
+mod cri_host_pods;
 mod cri_image;
 mod cri_kubelet;
 mod cri_limits;
@@ -96,6 +97,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_shares", cri_shares::TESTS),
     ("cri_scratch", cri_scratch::TESTS),
     ("cri_user_namespaces", cri_user_namespaces::TESTS),
+    ("cri_host_pods", cri_host_pods::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {

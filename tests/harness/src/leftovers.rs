@@ -1,4 +1,4 @@
-//! What a run may leave behind on a host: processes of ours, mounts, cgroups, network namespaces, files. A test takes a
+//! What a run may leave behind on a host: processes of ours, mounts, loop devices, cgroups, network namespaces, files. A test takes a
 //! [`Snapshot`] before and one after; [`Snapshot::new_since`] names what is new.
 
 use std::collections::BTreeSet;
@@ -7,6 +7,8 @@ use std::path::Path;
 
 /// Processes whose name begins so are ours.
 const OUR_PROCESSES: &str = "cofferdam";
+/// Each block device has a folder here; a loop device in use says in it of which file.
+const BLOCK_DEVICES: &str = "/sys/block";
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// Names of network namespaces (ip-netns(8)).
 const NETWORK_NAMESPACES: &str = "/run/netns";
@@ -23,6 +25,7 @@ impl Snapshot {
         let mut lines = BTreeSet::new();
         lines.extend(processes());
         lines.extend(mounts());
+        lines.extend(loop_devices());
         folders(Path::new(CGROUPS), DEEPEST, &mut |path| {
             lines.insert(format!("cgroup {path}"));
         });
@@ -63,6 +66,16 @@ fn mounts() -> Vec<String> {
         Some(format!("mount {target} {kind}"))
     };
     text.lines().filter_map(describe).collect()
+}
+
+fn loop_devices() -> impl Iterator<Item = String> {
+    names(Path::new(BLOCK_DEVICES))
+        .into_iter()
+        .filter_map(|name| {
+            let file = format!("{BLOCK_DEVICES}/{name}/loop/backing_file");
+            let file = fs::read_to_string(file).ok()?;
+            Some(format!("loop device {name} of {}", file.trim()))
+        })
 }
 
 fn names(folder: &Path) -> Vec<String> {
