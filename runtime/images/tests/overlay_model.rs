@@ -314,9 +314,13 @@ fn text_of_xattrs(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-/// Reads a device with erofs-rs: every file, and which names belong together.
-fn read(device: &[u8]) -> (Seen, BTreeSet<BTreeSet<String>>) {
-    let fs = EroFS::new(SliceImage::new(device)).unwrap();
+/// Reads metadata and the files in its device table with erofs-rs: every file, and which names belong together.
+fn read(metadata: &[u8], parts: &[Vec<u8>]) -> (Seen, BTreeSet<BTreeSet<String>>) {
+    let fs = EroFS::new_with_devices(
+        SliceImage::new(metadata),
+        parts.iter().map(|part| SliceImage::new(part)).collect(),
+    )
+    .unwrap();
     let mut seen = Seen::new();
     let mut names: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
     let mut links = BTreeMap::new();
@@ -340,14 +344,19 @@ fn read(device: &[u8]) -> (Seen, BTreeSet<BTreeSet<String>>) {
     (seen, names.into_values().collect())
 }
 
-fn device(store: &Store, image: &images::Image) -> Vec<u8> {
+/// Metadata and what stands behind it on the device.
+fn device(store: &Store, image: &images::Image) -> (Vec<u8>, Vec<Vec<u8>>) {
     let rootfs = store.open_rootfs(image).unwrap();
-    let mut device = Vec::new();
-    for mut segment in rootfs.segments {
-        segment.file.read_to_end(&mut device).unwrap();
-    }
-    assert_eq!(device.len() as u64, rootfs.size);
-    device
+    let mut segments = rootfs.segments.into_iter().map(|mut segment| {
+        let mut bytes = Vec::new();
+        segment.file.read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    let metadata = segments.next().unwrap();
+    let parts: Vec<_> = segments.collect();
+    let size = metadata.len() + parts.iter().map(Vec::len).sum::<usize>();
+    assert_eq!(size as u64, rootfs.size);
+    (metadata, parts)
 }
 
 fn check(stack: &[Vec<Step>]) {
@@ -365,7 +374,8 @@ fn check(stack: &[Vec<Step>]) {
     archive::layout(&layout, &packed);
     let store = Store::open(&folder.path().join("store")).unwrap();
     let image = store.import(&layout, None, &mut |_| {}).unwrap();
-    let (seen, names) = read(&device(&store, &image));
+    let (metadata, parts) = device(&store, &image);
+    let (seen, names) = read(&metadata, &parts);
 
     let mut state = BTreeMap::new();
     layers.iter().for_each(|layer| layer.apply(&mut state));
@@ -383,7 +393,7 @@ fn check(stack: &[Vec<Step>]) {
     }
     assert_eq!(names, groups.into_values().collect());
     for blob in blobs(store.root()) {
-        read(&blob);
+        read(&blob, &[]);
     }
 }
 

@@ -24,9 +24,9 @@ const COMPAT_MTIME: u32 = 0x2;
 const INCOMPAT_CHUNKED_FILE: u32 = 0x4;
 const INCOMPAT_DEVICE_TABLE: u32 = 0x8;
 /// `struct erofs_deviceslot`, and the unit in which the superblock says where the table is.
-const SLOT_SIZE: usize = 128;
+pub(crate) const SLOT_SIZE: usize = 128;
 /// The table stands right behind the superblock: what is far from it could not be named in 16 bits.
-const TABLE_OFFSET: usize = SUPER_OFFSET + 128;
+pub(crate) const TABLE_OFFSET: usize = SUPER_OFFSET + 128;
 const TABLE_SLOT: u16 = 9;
 
 pub(crate) const S_IFMT: u16 = 0o170_000;
@@ -67,6 +67,16 @@ pub(crate) struct DeviceSlot {
     pub(crate) content: Digest,
     pub(crate) first_block: u32,
     pub(crate) blocks: u32,
+}
+
+/// First block behind all files of a table.
+pub(crate) fn table_end(table: &[u8]) -> u64 {
+    let slots = table.as_chunks::<SLOT_SIZE>().0.iter();
+    let ends = slots.map(|slot| {
+        let fields = View(slot);
+        u64::from(fields.u32(68)) + u64::from(fields.u32(64))
+    });
+    ends.max().unwrap_or_default()
 }
 
 /// Blocks that superblock and table take.

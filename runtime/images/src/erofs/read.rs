@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use super::format::{
     BLOCK_BYTES, BLOCK_SIZE, CHUNK_BASED, CHUNK_BITS_MASK, FLAT_INLINE, FLAT_PLAIN, INODE_SIZE,
     Inode, ROOT_NID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
-    SLOT_BYTES, SuperBlock, decode_device,
+    SLOT_BYTES, SLOT_SIZE, SuperBlock, TABLE_OFFSET, decode_device, table_end,
 };
 use super::plan::{IMPLIED, OPAQUE};
 use super::{ErofsError, dir, xattr};
@@ -47,6 +47,8 @@ impl ReadAt for [u8] {
 pub(crate) struct Blob {
     pub(crate) superblock: SuperBlock,
     metadata: Vec<u8>,
+    /// First block behind the device and the files in its table.
+    end: u64,
 }
 
 /// Inodes read so far, so that names of one inode stay one node.
@@ -61,6 +63,9 @@ impl Blob {
         let mut block = [0; BLOCK_SIZE];
         read(source, &mut block, 0, "superblock")?;
         let superblock = SuperBlock::decode(&block)?;
+        let mut table = vec![0; usize::from(superblock.devices) * SLOT_SIZE];
+        read(source, &mut table, TABLE_OFFSET as u64, "device table")?;
+        let end = table_end(&table).max(superblock.blocks.into());
         let start = u64::from(superblock.meta_block) * BLOCK_BYTES;
         let size = length.checked_sub(start).ok_or(ErofsError::Damaged {
             what: "metadata starts behind the end",
@@ -72,6 +77,7 @@ impl Blob {
         Ok(Self {
             superblock,
             metadata,
+            end,
         })
     }
 
@@ -200,8 +206,8 @@ impl Blob {
 
     /// No file may reach behind the device.
     fn check_extents(&self, data: &Data, nid: u64) -> Result<(), ErofsError> {
-        let end = u64::from(self.superblock.blocks);
-        let fits = |block: u32, bytes: u64| u64::from(block) + bytes.div_ceil(BLOCK_BYTES) <= end;
+        let fits =
+            |block: u32, bytes: u64| u64::from(block) + bytes.div_ceil(BLOCK_BYTES) <= self.end;
         let good = match &data.layout {
             DataLayout::Flat(block) => fits(*block, data.size),
             DataLayout::Chunked { block_bits, chunks } => {
