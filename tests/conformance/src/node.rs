@@ -34,6 +34,7 @@ impl Node {
         let registry = Registry::start(storage, Access::Everyone)?;
         let cofferdam = Cofferdam::from_dist(dist)?;
         let file = configure(&cofferdam, &registry)?;
+        mount_layers(&cofferdam)?;
         let log = results.join("cofferdam.log");
         let log = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let daemon = Command::new(dist.join("cofferdam"))
@@ -108,12 +109,30 @@ impl Drop for Node {
         rustix::process::kill_process(Pid::from_child(&self.daemon), Signal::TERM).ok();
         self.daemon.wait().ok();
         let netns = self.folder().join("run/netns");
-        Command::new("umount").arg(netns).output().ok();
+        for mounted in [netns, layers(&self.cofferdam)] {
+            Command::new("umount").arg(mounted).output().ok();
+        }
         Command::new("ip")
             .args(["link", "delete", BRIDGE])
             .output()
             .ok();
     }
+}
+
+/// Where the daemon keeps the writable layers of pods on the node.
+fn layers(cofferdam: &Cofferdam) -> PathBuf {
+    cofferdam.state().join("state/layers")
+}
+
+/// They can't lie on an overlay, which the test host's own root is.
+fn mount_layers(cofferdam: &Cofferdam) -> Result<()> {
+    let at = layers(cofferdam);
+    fs::create_dir_all(&at).with_context(|| format!("make {}", at.display()))?;
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "layers"]).arg(&at);
+    let mounted = mount.status().context("start mount")?;
+    ensure!(mounted.success(), "mount a tmpfs on {}", at.display());
+    Ok(())
 }
 
 /// Writes the daemon's configuration: the harness's, with the registries' mirror and the network.
