@@ -16,6 +16,7 @@ mod client_deadline;
 mod deadlines;
 mod events;
 mod exec_output;
+mod executed;
 mod exporter;
 mod failure;
 mod host_mounts;

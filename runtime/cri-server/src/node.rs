@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use images::{Store, StoreError};
 use model::ContainerId;
-use pod::{ContainerPhase, Hold, Pod, RecordError, Recovered};
+use pod::{ContainerPhase, Hold, Pod, PodPhase, RecordError, Recovered};
 use registry::{HostsError, Patience, Puller};
 use thiserror::Error;
 use tonic::Status;
@@ -194,6 +194,16 @@ impl Node {
         Ok(known)
     }
 
+    /// A pod in which something can be done.
+    pub(crate) fn ready_pod(&self, id: &str) -> Result<Arc<Known>, Status> {
+        let known = self.pod(id)?;
+        if known.pod.status().phase == PodPhase::Running {
+            return Ok(known);
+        }
+        let text = format!("sandbox {} is not ready", known.pod.id());
+        Err(Status::failed_precondition(text))
+    }
+
     /// A container by its id or a unique start of it.
     pub(crate) fn container(&self, id: &str) -> Result<Found, Status> {
         let found = self.pods.container(id)?;
@@ -201,6 +211,16 @@ impl Node {
         span.record("pod", found.known.pod.id().as_str());
         span.record("container", found.id.as_str());
         Ok(found)
+    }
+
+    /// A container in which something can be done.
+    pub(crate) fn running_container(&self, id: &str, attempt: &str) -> Result<Found, Status> {
+        let found = self.container(id)?;
+        if found.container.runs() {
+            return Ok(found);
+        }
+        let text = format!("{attempt} container {}: it does not run", found.id);
+        Err(Status::failed_precondition(text))
     }
 }
 

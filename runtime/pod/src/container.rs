@@ -42,6 +42,14 @@ pub struct Container {
     pub(crate) mounts: Vec<Mounted>,
 }
 
+impl Container {
+    /// Whether something can be done in it: its first process runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        matches!(self.phase, ContainerPhase::Running { .. })
+    }
+}
+
 /// Where a container is in its life; the arrows are in `state::container`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

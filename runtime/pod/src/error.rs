@@ -118,10 +118,10 @@ pub enum PodError {
         what: String,
     },
     /// A disk's name.
-    #[error("name the disk of container {container}")]
+    #[error("name the disk {disk}")]
     DiskName {
-        /// The container.
-        container: String,
+        /// Its container, or what it is for.
+        disk: String,
     },
     /// A container that no guest can run as it is asked for.
     #[error("turn the container's values into an OCI specification")]

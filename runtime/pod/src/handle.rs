@@ -18,7 +18,7 @@ use crate::{
     error::PodError,
     launch::agent_call,
     oci,
-    owner::{Command, first_process, open_streams},
+    owner::{Command, executed, first_process, open_streams},
     plan::{ContainerPlan, ExecPlan, Hold},
     status::{PodPhase, PodStatus},
 };
@@ -185,12 +185,8 @@ impl Pod {
         signal: u32,
         grace: Duration,
     ) -> Result<(), PodError> {
-        let runs = |container: &Container| {
-            matches!(
-                container.phase,
-                ContainerPhase::Running { .. } | ContainerPhase::Starting
-            )
-        };
+        let runs =
+            |container: &Container| container.runs() || container.phase == ContainerPhase::Starting;
         if !runs(&*self.container(id)?) {
             return Ok(());
         }
@@ -291,7 +287,7 @@ impl Pod {
         plan: &ExecPlan,
     ) -> Result<Process, PodError> {
         let container = self.container(id)?;
-        if !matches!(container.phase, ContainerPhase::Running { .. }) {
+        if !container.runs() {
             return Err(PodError::ContainerState {
                 container: id.to_string(),
                 attempt: "execute a command in",
@@ -299,10 +295,7 @@ impl Pod {
             });
         }
         let agent = self.agent()?;
-        let process = ProcessRef {
-            container_id: id.to_string(),
-            exec_id: exec_id.to_owned(),
-        };
+        let process = executed(id, exec_id);
         let exit = self.watch_process(&process).await?;
         let oci_process = oci::exec_process(&container.spec, plan)?;
         let terminal = plan.terminal.map(|terminal| {
@@ -335,10 +328,7 @@ impl Pod {
         exec_id: &str,
         signal: u32,
     ) -> Result<(), PodError> {
-        let exec = ProcessRef {
-            container_id: id.to_string(),
-            exec_id: exec_id.to_owned(),
-        };
+        let exec = executed(id, exec_id);
         let agent = self.agent()?;
         match agent.signal_exec(&exec, signal, self.deadlines.call).await {
             Ok(()) | Err(AgentError::NotFound { .. }) => Ok(()),
@@ -387,10 +377,7 @@ impl Pod {
         exec_id: &str,
         size: WindowSize,
     ) -> Result<(), PodError> {
-        let exec = ProcessRef {
-            container_id: container.to_string(),
-            exec_id: exec_id.to_owned(),
-        };
+        let exec = executed(container, exec_id);
         self.resize_terminal(&exec, size).await
     }
 

@@ -41,7 +41,7 @@ use crate::{
 };
 pub(crate) use command::Command;
 use command::{ExitSender, Reply};
-pub(crate) use containers::first_process;
+pub(crate) use containers::{executed, first_process};
 use deeds::Outcome;
 pub(crate) use deeds::open_streams;
 use entry::Entry;

@@ -15,7 +15,7 @@ use crate::{
     Deadlines,
     book::{Book, Read},
     cgroup::Cgroup,
-    container::{Container, ContainerPhase},
+    container::Container,
     handle::Pod,
     home::{Home, HostAgent},
     owner::{self, Beginning},
@@ -145,9 +145,7 @@ async fn take_over(
 /// Kills the commands that the daemon before this one has left in containers: whoever asked for them went with it. Before anything else
 /// can be executed there.
 async fn end_execs(agent: &Agent, containers: &[Container], deadlines: Deadlines) {
-    let running = containers
-        .iter()
-        .filter(|container| matches!(container.phase, ContainerPhase::Running { .. }));
+    let running = containers.iter().filter(|container| container.runs());
     for container in running {
         match agent.end_execs(container.id.as_str(), deadlines.call).await {
             // One that has ended meanwhile has none.

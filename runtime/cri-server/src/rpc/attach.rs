@@ -1,11 +1,10 @@
 //! Attach: gives a URL at which a client may connect to a container's first process.
 
 use cri::v1::{AttachRequest, AttachResponse};
-use pod::ContainerPhase;
 use streaming::{Asked, Attach, Server, Session};
 use tonic::Status;
 
-use crate::{failure, node::Node, pods::Found, translate};
+use crate::{failure, node::Node, translate};
 
 pub(crate) fn attach(
     node: &Node,
@@ -18,7 +17,7 @@ pub(crate) fn attach(
         stderr: request.stderr,
         tty: request.tty,
     })?;
-    let found = running(node, &request.container_id, "attach to")?;
+    let found = node.running_container(&request.container_id, "attach to")?;
     let attach = Attach {
         container: found.id.to_string(),
         streams,
@@ -26,14 +25,4 @@ pub(crate) fn attach(
     let url = streaming.open(Session::Attach(attach));
     let url = url.map_err(failure::streaming)?;
     Ok(AttachResponse { url })
-}
-
-/// A container in which something can be done.
-pub(super) fn running(node: &Node, id: &str, attempt: &str) -> Result<Found, Status> {
-    let found = node.container(id)?;
-    if matches!(found.container.phase, ContainerPhase::Running { .. }) {
-        return Ok(found);
-    }
-    let text = format!("{attempt} container {}: it does not run", found.id);
-    Err(Status::failed_precondition(text))
 }

@@ -5,9 +5,7 @@ use std::{io, sync::Arc};
 use cri::v1::{ContainerConfig, CreateContainerRequest, CreateContainerResponse, NamespaceMode};
 use images::{Image, Rootfs};
 use model::ContainerId;
-use pod::{
-    ContainerPhase, ContainerPlan, MountPlan, OutputTo, PodPhase, Root, RootSegment, VolumeSource,
-};
+use pod::{ContainerPlan, MountPlan, OutputTo, Root, RootSegment, VolumeSource};
 use tonic::Status;
 
 use crate::{
@@ -24,11 +22,7 @@ pub(crate) async fn create_container(
     node: &Arc<Node>,
     request: CreateContainerRequest,
 ) -> Result<CreateContainerResponse, Status> {
-    let known = node.pod(&request.pod_sandbox_id)?;
-    if known.pod.status().phase != PodPhase::Running {
-        let text = format!("sandbox {} is not ready", known.pod.id());
-        return Err(Status::failed_precondition(text));
-    }
+    let known = node.ready_pod(&request.pod_sandbox_id)?;
     let config = request.config;
     let mut config =
         config.ok_or_else(|| Status::invalid_argument("there is no container config"))?;
@@ -97,7 +91,7 @@ fn find_target(
         let text = format!("the container {asked:?} is no target: it is in another pod");
         return Err(Status::invalid_argument(text));
     }
-    if !matches!(found.container.phase, ContainerPhase::Running { .. }) {
+    if !found.container.runs() {
         let text = format!("the container {asked:?} is no target: it does not run");
         return Err(Status::failed_precondition(text));
     }

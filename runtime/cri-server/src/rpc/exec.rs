@@ -4,7 +4,6 @@ use cri::v1::{ExecRequest, ExecResponse};
 use streaming::{Asked, Exec, Server, Session};
 use tonic::Status;
 
-use super::attach::running;
 use crate::{failure, node::Node, translate};
 
 pub(crate) fn exec(
@@ -21,7 +20,7 @@ pub(crate) fn exec(
     if request.cmd.first().is_none_or(String::is_empty) {
         return Err(Status::invalid_argument("there is no command to execute"));
     }
-    let found = running(node, &request.container_id, "execute a command in")?;
+    let found = node.running_container(&request.container_id, "execute a command in")?;
     let exec = Exec {
         container: found.id.to_string(),
         command: request.cmd,

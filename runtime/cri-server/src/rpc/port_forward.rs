@@ -1,7 +1,6 @@
 //! PortForward: gives a URL at which a client may connect to ports of a pod's loopback.
 
 use cri::v1::{PortForwardRequest, PortForwardResponse};
-use pod::PodPhase;
 use streaming::{PortForward, Server, Session};
 use tonic::Status;
 
@@ -13,11 +12,7 @@ pub(crate) fn port_forward(
     request: &PortForwardRequest,
 ) -> Result<PortForwardResponse, Status> {
     let ports = translate::ports(&request.port)?;
-    let known = node.pod(&request.pod_sandbox_id)?;
-    if known.pod.status().phase != PodPhase::Running {
-        let text = format!("sandbox {} is not ready", known.pod.id());
-        return Err(Status::failed_precondition(text));
-    }
+    let known = node.ready_pod(&request.pod_sandbox_id)?;
     let port_forward = PortForward {
         sandbox: known.pod.id().to_string(),
         ports,

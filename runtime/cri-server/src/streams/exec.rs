@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::{Terminal, WindowSize};
-use pod::{ExecPlan, ProcessExit, ProcessInput, ProcessOutput, Streams, pieces};
+use pod::{ExecPlan, ProcessInput, ProcessOutput, Streams, pieces};
 use streaming::{End, Exec, Process, Refusal, Sink, Source};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -13,24 +13,20 @@ use tokio::{
 use tracing::Instrument;
 
 use super::feed::{self, Rule};
-use crate::{deadlines::Deadlines, exec_output, ids, limits, node::Node, pods::Found};
+use crate::{
+    deadlines::Deadlines, exec_output, executed::Executed, limits, node::Node, pods::Found,
+};
 
 /// SIGHUP: what a terminal that is hung up sends.
 const HANG_UP: u32 = 1;
 
-/// SIGKILL.
-const KILL: u32 = 9;
-
 /// What looks after a process.
 struct Attendance {
-    found: Found,
-    id: String,
-    exit: ProcessExit,
+    process: Executed,
     /// Tells those who pass its output on that it has ended.
     exited: watch::Sender<bool>,
     sizes: mpsc::Receiver<WindowSize>,
     tty: bool,
-    deadlines: Deadlines,
 }
 
 pub(super) async fn exec(node: &Arc<Node>, exec: Exec) -> Result<Process, Refusal> {
@@ -62,17 +58,15 @@ async fn begin(
     exec: Exec,
     deadlines: Deadlines,
 ) -> Result<(Process, Attendance, oneshot::Sender<End>), Refusal> {
-    let id: model::ContainerId = ids::fresh().map_err(|status| super::refused(&status))?;
-    let id = id.to_string();
     let asked = exec.streams;
     let plan = ExecPlan {
         args: exec.command,
         stdin: asked.stdin,
         terminal: asked.tty.then_some(Terminal { size: None }),
     };
-    let executed = found.known.pod.exec(&found.id, &id, &plan).await;
-    let pod::Process { streams, exit } = executed.map_err(|error| super::refusal(&error))?;
-    tracing::debug!(exec = id, "a client executes a command");
+    let executed = Executed::begin(found, &plan, deadlines).await;
+    let (executed, streams) = executed.map_err(|status| super::refused(&status))?;
+    tracing::debug!(exec = executed.id, "a client executes a command");
     let (sizes, window) = mpsc::channel(super::SIZES);
     let (end, told) = oneshot::channel();
     let (exited, has_exited) = watch::channel(false);
@@ -90,13 +84,10 @@ async fn begin(
         end: told,
     };
     let attendance = Attendance {
-        found,
-        id,
-        exit,
+        process: executed,
         exited,
         sizes: window,
         tty: asked.tty,
-        deadlines,
     };
     Ok((process, attendance, end))
 }
@@ -139,7 +130,7 @@ impl Attendance {
         let mut attended = true;
         let exit = loop {
             tokio::select! {
-                exit = self.exit.wait() => break exit,
+                exit = self.process.exit.wait() => break exit,
                 size = self.sizes.recv(), if attended => match size {
                     Some(size) => self.resize(size).await,
                     None if self.tty => return self.hang_up().await,
@@ -161,40 +152,27 @@ impl Attendance {
             return;
         }
         let size = super::newest(size, &mut self.sizes);
-        let pod = &self.found.known.pod;
-        super::say_if_not_resized(pod.resize_exec(&self.found.id, &self.id, size).await);
+        let Executed { found, id, .. } = &self.process;
+        let resized = found.known.pod.resize_exec(&found.id, id, size).await;
+        super::say_if_not_resized(resized);
     }
 
     /// The client has gone, and the terminal with it.
     async fn hang_up(mut self) {
-        tracing::debug!(exec = self.id, "its client is gone: its terminal hangs up");
-        if self.signal(HANG_UP).await {
-            let patience = self.deadlines.hang_up;
-            drop(timeout(patience, self.exit.wait()).await);
+        tracing::debug!(
+            exec = self.process.id,
+            "its client is gone: its terminal hangs up"
+        );
+        if self.process.signal(HANG_UP).await {
+            let patience = self.process.deadlines.hang_up;
+            drop(timeout(patience, self.process.exit.wait()).await);
         }
         self.take_back().await;
     }
 
     /// Kills it with all that it started.
     async fn take_back(mut self) {
-        if !self.signal(KILL).await {
-            return;
-        }
-        let ended = timeout(self.deadlines.kill, self.exit.wait()).await;
-        if ended.is_err() {
-            tracing::warn!(exec = self.id, "a killed command has not ended");
-        }
+        self.process.kill().await;
         self.exited.send_replace(true);
-    }
-
-    /// To the process and what came from it.
-    async fn signal(&self, signal: u32) -> bool {
-        let pod = &self.found.known.pod;
-        let signalled = pod.signal_exec(&self.found.id, &self.id, signal).await;
-        if let Err(error) = &signalled {
-            let error = error as &dyn std::error::Error;
-            tracing::warn!(exec = self.id, error, "a command could not be ended");
-        }
-        signalled.is_ok()
     }
 }

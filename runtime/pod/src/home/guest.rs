@@ -108,7 +108,9 @@ pub(crate) async fn add_scratch(
     let (file, length) = scratch.make(plan).await.map_err(PodError::Scratch)?;
     let id = DiskId::try_from(SCRATCH_DISK.to_owned());
     let disk = DiskPlan {
-        id: id.map_err(|_invalid| PodError::TornDown)?,
+        id: id.map_err(|_invalid| PodError::DiskName {
+            disk: SCRATCH_DISK.to_owned(),
+        })?,
         segments: vec![SegmentPlan {
             file,
             offset: 0,
@@ -176,7 +178,7 @@ fn disk_id(container: &ContainerId, id: &str) -> Result<DiskId, PodError> {
     const BYTES: usize = 20;
     let name = id.get(..BYTES).unwrap_or(id).trim_end_matches('-');
     DiskId::try_from(name.to_owned()).map_err(|_invalid| PodError::DiskName {
-        container: container.to_string(),
+        disk: container.to_string(),
     })
 }
 
