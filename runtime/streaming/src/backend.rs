@@ -148,3 +148,6 @@ impl fmt::Display for Refusal {
         out.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod untouched;

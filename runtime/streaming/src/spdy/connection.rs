@@ -20,7 +20,10 @@ use std::{convert::Infallible, io, pin::pin};
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{
+        AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf,
+        split,
+    },
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -67,6 +70,19 @@ pub(crate) struct Socket<R, W> {
     pub(crate) writer: W,
     pub(crate) buffered: Bytes,
     pub(crate) hangup: Hangup,
+}
+
+impl Socket<ReadHalf<DuplexStream>, WriteHalf<DuplexStream>> {
+    /// An end of a pipe within this process, and what was read from it already.
+    pub(crate) fn within(end: DuplexStream, buffered: Bytes) -> Self {
+        let (reader, writer) = split(end);
+        Self {
+            reader,
+            writer,
+            buffered,
+            hangup: Hangup::never(),
+        }
+    }
 }
 
 /// What the reader has the writer say.

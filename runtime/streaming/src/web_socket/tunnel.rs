@@ -32,13 +32,7 @@ pub(crate) async fn tunnel<R, W>(
     W: AsyncWrite + Unpin,
 {
     let (near, far) = duplex(limits::READ_BYTES);
-    let (reader, writer) = split(far);
-    let far = Socket {
-        reader,
-        writer,
-        buffered: Bytes::new(),
-        hangup: Hangup::never(),
-    };
+    let far = Socket::within(far, Bytes::new());
     let Opened {
         incoming,
         outbox,

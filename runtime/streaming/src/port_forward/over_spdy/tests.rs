@@ -3,34 +3,12 @@
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, duplex, split},
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::Instant,
 };
 
 use super::over_spdy;
-use crate::{
-    backend::{Attach, Backend, Connection, Exec, Process, Refusal},
-    deadlines::Deadlines,
-    hangup::Hangup,
-    spdy::Socket,
-};
-
-#[derive(Clone)]
-struct Untouched;
-
-impl Backend for Untouched {
-    async fn exec(&self, exec: Exec) -> Result<Process, Refusal> {
-        panic!("{exec:?} was started");
-    }
-
-    async fn attach(&self, attach: Attach) -> Result<Process, Refusal> {
-        panic!("{attach:?} was attached to");
-    }
-
-    async fn dial(&self, sandbox: &str, port: u16) -> Result<Connection, Refusal> {
-        panic!("{sandbox}:{port} was dialled");
-    }
-}
+use crate::{backend::untouched::Untouched, deadlines::Deadlines, spdy::Socket};
 
 /// SYN_STREAM of stream 1, with these headers.
 fn syn(headers: &[(&str, &str)]) -> Vec<u8> {
@@ -53,13 +31,8 @@ fn syn(headers: &[(&str, &str)]) -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn half_without_the_other_is_reset_after_a_while() {
     let (mut near, far) = duplex(1 << 10);
-    let (reader, writer) = split(far);
-    let socket = Socket {
-        reader,
-        writer,
-        buffered: Bytes::from(syn(&[("streamtype", "error"), ("port", "80")])),
-        hangup: Hangup::never(),
-    };
+    let sent = Bytes::from(syn(&[("streamtype", "error"), ("port", "80")]));
+    let socket = Socket::within(far, sent);
     let deadlines = Deadlines::scaled(1);
     let begun = Instant::now();
     let client = async {

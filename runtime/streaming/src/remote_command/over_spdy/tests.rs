@@ -4,48 +4,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, duplex, split},
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::Instant,
 };
 
 use super::over_spdy;
 use crate::{
     agree::Version,
-    backend::{Asked, Attach, Backend, Connection, Exec, Process, Refusal},
+    backend::{Asked, Attach, untouched::Untouched},
     deadlines::Deadlines,
-    hangup::Hangup,
     remote_command::Command,
     spdy::Socket,
 };
 
-/// Nothing may be asked of it.
-#[derive(Clone)]
-struct Untouched;
-
-impl Backend for Untouched {
-    async fn exec(&self, exec: Exec) -> Result<Process, Refusal> {
-        panic!("{exec:?} was started");
-    }
-
-    async fn attach(&self, attach: Attach) -> Result<Process, Refusal> {
-        panic!("{attach:?} was attached to");
-    }
-
-    async fn dial(&self, sandbox: &str, port: u16) -> Result<Connection, Refusal> {
-        panic!("{sandbox}:{port} was dialled");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn client_that_opens_no_streams_is_left_after_a_while() {
     let (mut near, far) = duplex(1 << 10);
-    let (reader, writer) = split(far);
-    let socket = Socket {
-        reader,
-        writer,
-        buffered: Bytes::new(),
-        hangup: Hangup::never(),
-    };
+    let socket = Socket::within(far, Bytes::new());
     let command = Command::Attach(Attach {
         container: "one".to_owned(),
         streams: Asked::default(),
