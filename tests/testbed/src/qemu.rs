@@ -7,8 +7,9 @@ use crate::control;
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 
 /// An AMD model, for its virtualisation (SVM with nested paging) is what TCG emulates. Without the large register sets
-/// there is less to save at each switch, and QEMU's emulation of them is slow.
-const CPU: &str = "EPYC-Milan,+svm,-xsave,-avx,-avx2,-pku";
+/// there is less to save at each switch, and QEMU's emulation of them is slow. Without fast string instructions kernels copy eight bytes
+/// at a time: QEMU carries `rep movsb` out byte by byte.
+const CPU: &str = "EPYC-Milan,+svm,-xsave,-avx,-avx2,-pku,-erms,-fsrm";
 
 /// loglevel=5: warnings and worse reach the log that a dead host leaves. reboot=t, panic=-1: a panic ends QEMU at once.
 /// mitigations=off: nobody attacks a test host from inside, and they cost most under emulation. tsc=reliable: the
