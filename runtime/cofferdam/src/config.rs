@@ -2,18 +2,21 @@
 //! prints is what is in force where the host has no file. Main type: [`Config`].
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     net::SocketAddr,
     num::NonZeroU8,
     path::{Path, PathBuf},
 };
 
-use cri_server::{HandlerKind, Listen};
+use cri_server::{Guest, Listen, VmDefaults};
 use pod::{CgroupDriver, CgroupParent, CgroupParentError, ScratchPlan};
 use registry::Hosts;
 use serde::Deserialize;
 use thiserror::Error;
+
+mod handlers;
+
+use handlers::RuntimeHandlers;
 
 /// The documented defaults.
 pub(crate) const DEFAULTS: &str = include_str!("config.toml");
@@ -26,6 +29,9 @@ const SYSTEMD: &str = "/run/systemd/system";
 
 /// Largest configuration file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// Least memory for containers, in MiB.
+const LEAST_MEMORY_MIB: u32 = 16;
 
 /// All of the configuration; `config.toml` documents each key.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -57,41 +63,6 @@ pub(crate) struct Config {
 pub(crate) struct Cri {
     pub(crate) socket: PathBuf,
     pub(crate) runtime_handlers: RuntimeHandlers,
-}
-
-/// `cri.runtime_handlers`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a table of names, as in cofferdam = { kind = \"vm\" }, or a list of names"
-)]
-pub(crate) enum RuntimeHandlers {
-    /// The form of before there were kinds.
-    Names(Vec<String>),
-    Table(BTreeMap<String, RuntimeHandler>),
-}
-
-/// One of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RuntimeHandler {
-    pub(crate) kind: HandlerKind,
-}
-
-impl RuntimeHandlers {
-    /// What each is for.
-    pub(crate) fn kinds(&self) -> BTreeMap<String, HandlerKind> {
-        match self {
-            Self::Names(names) => names
-                .iter()
-                .map(|name| (name.clone(), HandlerKind::Vm))
-                .collect(),
-            Self::Table(table) => table
-                .iter()
-                .map(|(name, handler)| (name.clone(), handler.kind))
-                .collect(),
-        }
-    }
 }
 
 /// `[host_pods]`.
@@ -364,7 +335,7 @@ impl Config {
             (
                 "vm.memory_mib",
                 self.vm.memory_mib.into(),
-                self.vm.memory_mib >= 16,
+                self.vm.memory_mib >= LEAST_MEMORY_MIB,
                 "at least 16",
             ),
             (
@@ -397,6 +368,20 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// What is in the VM of a pod without a runtime class.
+    pub(crate) fn guest(&self) -> Guest {
+        Guest {
+            kernel: self.kernel.clone(),
+            image: self.guest_image.clone(),
+            kernel_arguments: self.vm.kernel_arguments.clone(),
+            size: VmDefaults {
+                processors: self.vm.cpus,
+                memory_mib: self.vm.memory_mib,
+                overhead_mib: self.vm.overhead_mib,
+            },
+        }
     }
 
     /// Where the image store is.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use cri_server::{
     CgroupSettings, ContainerDefaults, HostPods, NetworkSettings, Settings, StreamingSettings,
-    VmDefaults, VmParts,
+    VmParts,
 };
 use pod::CgroupPlan;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,10 +44,11 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<()> {
 }
 
 fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
+    let guest = config.guest();
     Settings {
         socket: config.cri_socket(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        runtime_handlers: config.cri.runtime_handlers.kinds(),
+        runtime_handlers: config.cri.runtime_handlers.laid_over(&guest),
         host_pods: HostPods {
             enabled: config.host_pods.enabled,
             agent: config.host_pods.agent.clone(),
@@ -77,16 +78,9 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
             monitor: config.monitor.clone(),
             share_server: config.share_server.clone(),
             monitor_identity: (config.jail.uid, config.jail.gid),
-            kernel: config.kernel.clone(),
-            guest_image: config.guest_image.clone(),
             console_log: config.vm.console == Console::Log,
-            kernel_arguments: config.vm.kernel_arguments.clone(),
         },
-        vm: VmDefaults {
-            processors: config.vm.cpus,
-            memory_mib: config.vm.memory_mib,
-            overhead_mib: config.vm.overhead_mib,
-        },
+        guest,
         container: ContainerDefaults {
             pids_limit: config.container.pids_limit,
             writable_mib: config.container.writable_mib,

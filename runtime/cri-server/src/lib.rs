@@ -45,7 +45,7 @@ mod work;
 pub use exporter::{Listen, ListenError};
 pub use serve::{ServeError, serve};
 pub use settings::{
-    CgroupSettings, ContainerDefaults, HandlerKind, HostPods, NetworkSettings, Settings,
-    StreamingSettings, VmDefaults, VmParts,
+    CgroupSettings, ContainerDefaults, Guest, Handler, HandlerKind, HostPods, NetworkSettings,
+    Settings, StreamingSettings, VmDefaults, VmParts,
 };
 pub use socket::SocketError;

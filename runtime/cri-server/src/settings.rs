@@ -16,7 +16,7 @@ pub struct Settings {
     /// Version of the program.
     pub version: String,
     /// Runtime handlers by name, beside the empty one, which is for pods in VMs.
-    pub runtime_handlers: BTreeMap<String, HandlerKind>,
+    pub runtime_handlers: BTreeMap<String, Handler>,
     /// Pods on the node.
     pub host_pods: HostPods,
     /// The image store.
@@ -40,20 +40,49 @@ pub struct Settings {
     pub deadline_scale: u32,
     /// Where pods get their networks.
     pub network: NetworkSettings,
-    /// What a VM is made of.
+    /// What runs beside a VM on the node.
     pub parts: VmParts,
-    /// How large a VM is when the sandbox does not say.
-    pub vm: VmDefaults,
+    /// What is in a VM where no runtime handler says otherwise.
+    pub guest: Guest,
     /// What a container gets when it does not say.
     pub container: ContainerDefaults,
 }
 
 impl Settings {
+    /// What is in the VMs of this handler. One that the configuration has no more is as none.
+    pub(crate) fn guest(&self, handler: &str) -> &Guest {
+        match self.runtime_handlers.get(handler) {
+            Some(Handler::Vm(guest)) => guest,
+            Some(Handler::Host) | None => &self.guest,
+        }
+    }
+
     /// Memory that each VM has more for a writable layer, in MiB.
     pub(crate) fn memory_layer_mib(&self) -> u32 {
         match self.scratch {
             Some(_) => 0,
             None => self.container.writable_mib,
+        }
+    }
+}
+
+/// A runtime handler.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Handler {
+    /// Pods in VMs like this, but for those that share a namespace with the node.
+    Vm(Guest),
+    /// Pods on the node, as ordinary containers.
+    Host,
+}
+
+impl Handler {
+    /// What it is for.
+    #[must_use]
+    pub fn kind(&self) -> HandlerKind {
+        match self {
+            Self::Vm(_) => HandlerKind::Vm,
+            Self::Host => HandlerKind::Host,
         }
     }
 }
@@ -116,7 +145,7 @@ pub struct NetworkSettings {
     pub run_dir: PathBuf,
 }
 
-/// What each VM is made of.
+/// What runs each VM, and how.
 #[derive(Debug, Clone, Serialize)]
 pub struct VmParts {
     /// The monitor program.
@@ -125,18 +154,25 @@ pub struct VmParts {
     pub share_server: PathBuf,
     /// Unprivileged user id and group id of a monitor.
     pub monitor_identity: (u32, u32),
-    /// The guest's kernel.
-    pub kernel: PathBuf,
-    /// The guest's root.
-    pub guest_image: PathBuf,
     /// Whether the console is written to a file.
     pub console_log: bool,
+}
+
+/// What is in a VM, and how large it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Guest {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The root.
+    pub image: PathBuf,
     /// Words added to the kernel's command line.
     pub kernel_arguments: String,
+    /// How large a VM is when the sandbox does not say.
+    pub size: VmDefaults,
 }
 
 /// How large a VM is when the sandbox does not say.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct VmDefaults {
     /// Virtual processors.
     pub processors: u8,

@@ -114,6 +114,15 @@ fn later(case: &Case) -> Result<()> {
     let config = with(&daemon, "reads", script, vec![read_only]);
     let said = finish(&daemon, &sandbox, config)?;
     ensure!(said == (0, "no\nyes\n".to_owned()), "{said:?}");
+    let all_read_only = Mount {
+        readonly: true,
+        recursive_read_only: true,
+        ..mount("/v", &folder)
+    };
+    let script = "echo x >/v/x || echo no; echo z >/v/later/z || echo no; cat /v/later/file";
+    let config = with(&daemon, "only-reads", script, vec![all_read_only]);
+    let said = finish(&daemon, &sandbox, config)?;
+    ensure!(said == (0, "no\nno\nlater\n".to_owned()), "{said:?}");
     daemon.remove_sandbox(&sandbox)?;
     shell(format!("umount {path}/later && umount {path}"))
 }

@@ -111,7 +111,10 @@ fn inside(case: &Case) -> Result<()> {
     // A pod on the node has none.
     let says = |handler: &cri::v1::RuntimeHandler| {
         let features = handler.features.as_ref();
-        features.is_some_and(|features| features.user_namespaces == (handler.name != "host"))
+        features.is_some_and(|features| {
+            features.recursive_read_only_mounts
+                && features.user_namespaces == (handler.name != "host")
+        })
     };
     ensure!(status.runtime_handlers.iter().all(says), "{status:?}");
     let mut config = sandbox(&daemon, mapped())?;

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cri_server::{Guest, Handler};
+
 use crate::config::Config;
 
 /// What there is on this host.
@@ -35,7 +37,7 @@ pub(super) enum KvmKind {
 #[derive(Debug)]
 pub(super) struct FileFact {
     pub(super) what: &'static str,
-    pub(super) key: &'static str,
+    pub(super) key: String,
     pub(super) path: PathBuf,
     pub(super) problem: Option<String>,
 }
@@ -53,44 +55,65 @@ impl Facts {
             cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
             uid: rustix::process::geteuid().as_raw(),
             capabilities: effective_capabilities(),
-            files: vec![
-                FileFact {
-                    what: "guest kernel",
-                    key: "kernel",
-                    path: config.kernel.clone(),
-                    problem: begins_with(&config.kernel, b"\x7fELF", "not an ELF file (a vmlinux)"),
-                },
-                FileFact {
-                    what: "guest image",
-                    key: "guest_image",
-                    path: config.guest_image.clone(),
-                    problem: begins_with(&config.guest_image, b"070701", "not a newc cpio archive"),
-                },
-                FileFact {
-                    what: "monitor",
-                    key: "monitor",
-                    path: config.monitor.clone(),
-                    problem: begins_with(&config.monitor, b"\x7fELF", "not a program"),
-                },
-                FileFact {
-                    what: "share server",
-                    key: "share_server",
-                    path: config.share_server.clone(),
-                    problem: begins_with(&config.share_server, b"\x7fELF", "not a program"),
-                },
-                FileFact {
-                    what: "scratch template",
-                    key: "scratch_template",
-                    path: config.scratch_template.clone(),
-                    problem: begins_with(
-                        &config.scratch_template,
-                        b"CFDISK",
-                        "not a template of scratch disks",
-                    ),
-                },
-            ],
+            files: files(config),
         }
     }
+}
+
+fn files(config: &Config) -> Vec<FileFact> {
+    let guest = config.guest();
+    let mut files = of_guest(&guest, "");
+    files.extend([
+        FileFact {
+            what: "monitor",
+            key: "monitor".to_owned(),
+            path: config.monitor.clone(),
+            problem: begins_with(&config.monitor, b"\x7fELF", "not a program"),
+        },
+        FileFact {
+            what: "share server",
+            key: "share_server".to_owned(),
+            path: config.share_server.clone(),
+            problem: begins_with(&config.share_server, b"\x7fELF", "not a program"),
+        },
+        FileFact {
+            what: "scratch template",
+            key: "scratch_template".to_owned(),
+            path: config.scratch_template.clone(),
+            problem: begins_with(
+                &config.scratch_template,
+                b"CFDISK",
+                "not a template of scratch disks",
+            ),
+        },
+    ]);
+    for (name, handler) in config.cri.runtime_handlers.laid_over(&guest) {
+        let Handler::Vm(own) = handler else {
+            continue;
+        };
+        let of_handler = of_guest(&own, &format!("cri.runtime_handlers.{name}."));
+        let usual = |file: &FileFact| [&guest.kernel, &guest.image].contains(&&file.path);
+        files.extend(of_handler.into_iter().filter(|file| !usual(file)));
+    }
+    files
+}
+
+/// Kernel and image, whose keys begin like this.
+fn of_guest(guest: &Guest, key: &str) -> Vec<FileFact> {
+    vec![
+        FileFact {
+            what: "guest kernel",
+            key: format!("{key}kernel"),
+            path: guest.kernel.clone(),
+            problem: begins_with(&guest.kernel, b"\x7fELF", "not an ELF file (a vmlinux)"),
+        },
+        FileFact {
+            what: "guest image",
+            key: format!("{key}guest_image"),
+            path: guest.image.clone(),
+            problem: begins_with(&guest.image, b"070701", "not a newc cpio archive"),
+        },
+    ]
 }
 
 fn kvm_kind() -> KvmKind {

@@ -16,7 +16,7 @@ fn good() -> Facts {
         capabilities: u64::MAX,
         files: vec![FileFact {
             what: "monitor",
-            key: "monitor",
+            key: "monitor".to_owned(),
             path: PathBuf::from("/m"),
             problem: None,
         }],
@@ -113,7 +113,7 @@ fn each_other_lack_is_named_with_advice() {
     );
     let file = FileFact {
         what: "monitor",
-        key: "monitor",
+        key: "monitor".to_owned(),
         path: PathBuf::from("/m"),
         problem: Some("not a program".into()),
     };

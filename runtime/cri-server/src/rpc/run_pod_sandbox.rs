@@ -16,7 +16,7 @@ use crate::{
     note::{Sandbox, SandboxName},
     pod_files,
     pods::{Known, SandboxReservation},
-    settings::HandlerKind,
+    settings::{Handler, HandlerKind},
     translate::{self, OwnNamespaces, PodKind},
     work,
 };
@@ -67,7 +67,7 @@ fn handler_kind(node: &Node, handler: &str) -> Result<HandlerKind, Status> {
     if handler.is_empty() {
         return Ok(HandlerKind::Vm);
     }
-    known.get(handler).copied().ok_or_else(|| {
+    known.get(handler).map(Handler::kind).ok_or_else(|| {
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
         Status::invalid_argument(format!(
             "there is no runtime handler {handler:?}; there are: {} (cri.runtime_handlers in the configuration)",
@@ -106,7 +106,7 @@ async fn start(
 
 /// The VM boots while the CNI plugins run; then it becomes the pod.
 async fn boot(node: &Node, id: &PodId, asked: Asked) -> Result<(Pod, Sandbox), Status> {
-    let guest = guest_plan(node, &asked.config).await?;
+    let guest = guest_plan(node, &asked).await?;
     let request = network::request(id, &asked.config, Some(guest.size.processors))?;
     let plan = plan(node, id, &asked.config, HomePlan::Guest(Box::new(guest)))?;
     let attach = node.network.attach(request);
@@ -242,16 +242,18 @@ fn plan(
     })
 }
 
-async fn guest_plan(node: &Node, config: &PodSandboxConfig) -> Result<GuestPlan, Status> {
+async fn guest_plan(node: &Node, asked: &Asked) -> Result<GuestPlan, Status> {
     let settings = &node.settings;
     let parts = settings.parts.clone();
     let layer_mib = settings.memory_layer_mib();
-    let size = translate::vm_size(config.linux.as_ref(), settings.vm, layer_mib);
+    let guest = settings.guest(&asked.handler).clone();
+    let linux = asked.config.linux.as_ref();
+    let size = translate::vm_size(linux, guest.size, layer_mib);
+    let kernel_arguments = guest.kernel_arguments.clone();
     let (kernel, guest_image) = work::blocking({
-        let parts = parts.clone();
         move || {
-            let kernel = open("the guest's kernel", &parts.kernel)?;
-            Ok::<_, Status>((kernel, open("the guest's image", &parts.guest_image)?))
+            let kernel = open("the guest's kernel", &guest.kernel)?;
+            Ok::<_, Status>((kernel, open("the guest's image", &guest.image)?))
         }
     })
     .await??;
@@ -264,7 +266,7 @@ async fn guest_plan(node: &Node, config: &PodSandboxConfig) -> Result<GuestPlan,
         guest_image,
         size,
         console_log: parts.console_log,
-        kernel_arguments: parts.kernel_arguments,
+        kernel_arguments,
     })
 }
 

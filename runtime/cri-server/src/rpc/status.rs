@@ -54,8 +54,8 @@ fn missing(settings: &Settings) -> Option<String> {
         ("KVM", Path::new(KVM)),
         ("the monitor", &parts.monitor),
         ("the share server", &parts.share_server),
-        ("the guest's kernel", &parts.kernel),
-        ("the guest's image", &parts.guest_image),
+        ("the guest's kernel", &settings.guest.kernel),
+        ("the guest's image", &settings.guest.image),
     ];
     if let Some(scratch) = &settings.scratch {
         files.push(("the template of scratch disks", &scratch.template));
@@ -83,12 +83,12 @@ fn runtime_ready(missing: Option<String>) -> RuntimeCondition {
 /// The default one has no name.
 fn handlers(settings: &Settings) -> Vec<RuntimeHandler> {
     let named = settings.runtime_handlers.iter();
-    let named = named.map(|(name, kind)| (name.as_str(), *kind));
+    let named = named.map(|(name, handler)| (name.as_str(), handler.kind()));
     let all = std::iter::once(("", HandlerKind::Vm)).chain(named);
     all.map(|(name, kind)| RuntimeHandler {
         name: name.to_owned(),
         features: Some(RuntimeHandlerFeatures {
-            recursive_read_only_mounts: kind == HandlerKind::Host,
+            recursive_read_only_mounts: true,
             user_namespaces: kind == HandlerKind::Vm,
         }),
     })

@@ -13,13 +13,14 @@ pub(crate) fn update_pod_sandbox_resources(
 ) -> Result<UpdatePodSandboxResourcesResponse, Status> {
     let known = node.pod(&request.pod_sandbox_id)?;
     let settings = &node.settings;
+    let defaults = settings.guest(&known.sandbox.handler).size;
     let size = |resources, overhead| {
         let linux = cri::v1::LinuxPodSandboxConfig {
             resources,
             overhead,
             ..Default::default()
         };
-        translate::vm_size(Some(&linux), settings.vm, settings.memory_layer_mib())
+        translate::vm_size(Some(&linux), defaults, settings.memory_layer_mib())
     };
     let linux = known.sandbox.config.linux.clone().unwrap_or_default();
     let is = size(linux.resources, linux.overhead.clone());

@@ -15,7 +15,7 @@ use cri::v1::{
     runtime_service_client::RuntimeServiceClient,
 };
 use cri_server::{
-    CgroupSettings, ContainerDefaults, HandlerKind, HostPods, NetworkSettings, ServeError,
+    CgroupSettings, ContainerDefaults, Guest, Handler, HostPods, NetworkSettings, ServeError,
     Settings, StreamingSettings, VmDefaults, VmParts, serve,
 };
 use pod::{CgroupDriver, CgroupParent, CgroupPlan};
@@ -73,13 +73,29 @@ impl Bench {
         self.folder.path().join(name)
     }
 
+    pub(crate) fn guest(&self) -> Guest {
+        Guest {
+            kernel: self.path("kernel"),
+            image: self.path("guest"),
+            kernel_arguments: String::new(),
+            size: VmDefaults {
+                processors: 1,
+                memory_mib: 256,
+                overhead_mib: 96,
+            },
+        }
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             socket: self.path("run/cri.sock"),
             version: "1.2.3".to_owned(),
-            runtime_handlers: [("cofferdam", HandlerKind::Vm), ("host", HandlerKind::Host)]
-                .map(|(name, kind)| (name.to_owned(), kind))
-                .into(),
+            runtime_handlers: [
+                ("cofferdam", Handler::Vm(self.guest())),
+                ("host", Handler::Host),
+            ]
+            .map(|(name, handler)| (name.to_owned(), handler))
+            .into(),
             host_pods: HostPods {
                 enabled: false,
                 agent: self.path("agent"),
@@ -113,16 +129,9 @@ impl Bench {
                 monitor: self.path("monitor"),
                 share_server: self.path("share-server"),
                 monitor_identity: (64055, 64055),
-                kernel: self.path("kernel"),
-                guest_image: self.path("guest"),
                 console_log: false,
-                kernel_arguments: String::new(),
             },
-            vm: VmDefaults {
-                processors: 1,
-                memory_mib: 256,
-                overhead_mib: 96,
-            },
+            guest: self.guest(),
             container: ContainerDefaults {
                 pids_limit: 0,
                 writable_mib: 64,

@@ -3,6 +3,7 @@
 use std::fs;
 
 use cri::v1::*;
+use cri_server::{Guest, Handler};
 use tonic::Code;
 
 use crate::bench::{Bench, Daemon, check, sandbox};
@@ -83,7 +84,12 @@ async fn messages_of_more_than_4_mib_arrive() {
 async fn sandbox_that_fails_leaves_nothing_and_its_name_is_free() {
     let bench = Bench::new();
     let mut settings = bench.settings();
-    settings.parts.kernel = bench.path("no-such-kernel");
+    let broken = Guest {
+        kernel: bench.path("no-such-kernel"),
+        ..bench.guest()
+    };
+    let handlers = &mut settings.runtime_handlers;
+    handlers.insert("cofferdam".to_owned(), Handler::Vm(broken));
     let mut daemon = Bench::serve_with(settings).await;
     for _ in 0..2 {
         let request = run(Some(sandbox("web")), "cofferdam");

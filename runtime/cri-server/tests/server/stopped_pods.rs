@@ -174,7 +174,7 @@ async fn starts_of_ids_are_found_when_they_say_which() {
 async fn name_is_taken_until_its_sandbox_is_removed() {
     let bench = recorded();
     let mut settings = bench.settings();
-    settings.parts.kernel = bench.path("no-such-kernel");
+    settings.guest.kernel = bench.path("no-such-kernel");
     let mut daemon = Bench::serve_with(settings).await;
     let request = || RunPodSandboxRequest {
         config: Some(sandbox("web")),

@@ -96,7 +96,8 @@ fn unit_is_one_that_systemd_reads_without_a_warning() {
 fn class_has_a_handler_of_the_defaults_and_room_for_what_they_add() {
     let config = parse("").unwrap();
     let handler = value(CLASS, ':', "handler").to_owned();
-    assert!(config.cri.runtime_handlers.kinds().contains_key(&handler));
+    let handlers = config.cri.runtime_handlers.laid_over(&config.guest());
+    assert!(handlers.contains_key(&handler));
     let memory = value(CLASS, ':', "memory");
     let mib: u32 = memory.strip_suffix("Mi").unwrap().parse().unwrap();
     let least = config.vm.overhead_mib + config.memory_layer_mib();
