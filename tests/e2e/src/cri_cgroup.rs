@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use cri::v1::{LinuxPodSandboxConfig, PodSandboxStatusRequest, RunPodSandboxRequest};
+use cri::v1::{
+    CgroupDriver, LinuxPodSandboxConfig, PodSandboxStatusRequest, RunPodSandboxRequest,
+    RuntimeConfigRequest,
+};
 use rustix::process::Pid;
 use serde_json::Value;
 use tonic::Code;
@@ -63,6 +66,11 @@ fn pod(case: &Case) -> Result<()> {
 
 fn pod_below(case: &Case, parent: &Path) -> Result<()> {
     let mut daemon = Daemon::start(case)?;
+    // Whose name of the parent was a path.
+    let told =
+        daemon.call(async |mut client| client.runtime_config(RuntimeConfigRequest {}).await)?;
+    let driver = told.linux.map(|linux| linux.cgroup_driver());
+    ensure!(driver == Some(CgroupDriver::Cgroupfs), "{driver:?}");
     let request = request(&daemon, PARENT)?;
     let answer = daemon.call(async |mut client| client.run_pod_sandbox(request).await);
     let id = answer.with_context(|| daemon.log())?.pod_sandbox_id;
@@ -131,5 +139,9 @@ fn refused(case: &Case) -> Result<()> {
         Code::InvalidArgument,
         "linux.cgroup_parent",
     )?;
-    Ok(())
+    // Twice what gRPC takes where nobody says otherwise.
+    let mut large = daemon.sandbox_config("web")?;
+    large.annotations = [("large".to_owned(), "x".repeat(8 << 20))].into();
+    let answer = daemon.run_configured(large, "");
+    expect_failure(answer, Code::InvalidArgument, "at most")
 }

@@ -481,6 +481,8 @@ fn switched_off(case: &Case) -> Result<()> {
     check([false, true, false], "cofferdam", "hostPID")?;
     check([false, false, true], "host", "hostIPC")?;
     check([false; 3], "host", "host_pods.enabled")?;
+    let unknown = daemon.run_configured(sandbox(&daemon, "off", [false; 3])?, "kata");
+    expect_failure(unknown, Code::InvalidArgument, "there are: cofferdam, host")?;
     ensure!(daemon.sandboxes()?.is_empty() && case.run_folders().is_empty());
     Ok(())
 }

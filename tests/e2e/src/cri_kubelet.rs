@@ -17,9 +17,9 @@ use cri::v1::{
     ContainerConfig, ContainerFilter, ContainerMetadata, ContainerState, ContainerStatus,
     DnsConfig, ImageSpec, KeyValue, LinuxContainerConfig, LinuxContainerResources,
     LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext,
-    ListContainersRequest, Mount, NamespaceMode, NamespaceOption, PodSandboxConfig,
-    PodSandboxMetadata, RunPodSandboxRequest, RuntimeConfigRequest, SecurityProfile, StatusRequest,
-    VersionRequest,
+    ListContainersRequest, Mount, NamespaceMode, NamespaceOption, NetworkConfig, PodSandboxConfig,
+    PodSandboxMetadata, RunPodSandboxRequest, RuntimeConfig, RuntimeConfigRequest, SecurityProfile,
+    StatusRequest, UpdateRuntimeConfigRequest, VersionRequest,
 };
 
 use crate::Test;
@@ -74,15 +74,41 @@ fn asks_who_it_is(daemon: &Daemon<'_>) -> Result<()> {
         client.version(request).await
     })?;
     ensure!(version.runtime_api_version == "v1", "{version:?}");
+    let numbers = version.runtime_version.trim_start_matches('v').split('.');
+    let numbers: Vec<_> = numbers.map(str::parse::<u32>).collect();
+    ensure!(
+        numbers.len() == 3 && numbers.iter().all(Result::is_ok),
+        "{version:?}"
+    );
+    for pod_cidr in ["", "10.1.2.0/24"] {
+        let network_config = NetworkConfig {
+            pod_cidr: pod_cidr.to_owned(),
+        };
+        let request = UpdateRuntimeConfigRequest {
+            runtime_config: Some(RuntimeConfig {
+                network_config: Some(network_config),
+            }),
+        };
+        daemon.call(async |mut client| client.update_runtime_config(request).await)?;
+    }
     let status = daemon.call(async |mut client| {
-        let request = StatusRequest { verbose: false };
+        let request = StatusRequest { verbose: true };
         client.status(request).await
     })?;
     let conditions = status.status.context("a status")?.conditions;
+    let conditions = conditions.iter().map(|is| (is.r#type.as_str(), is.status));
+    let conditions: Vec<_> = conditions.collect();
     ensure!(
-        conditions.len() == 2 && conditions.iter().all(|condition| condition.status),
+        conditions == [("RuntimeReady", true), ("NetworkReady", true)],
         "{conditions:?}"
     );
+    let handlers = status.runtime_handlers.iter();
+    let handlers: Vec<_> = handlers.map(|handler| handler.name.as_str()).collect();
+    ensure!(handlers.contains(&""), "{handlers:?}");
+    let features = status.features.context("features")?;
+    ensure!(features.supplemental_groups_policy, "{features:?}");
+    let config = status.info.get("config").context("the configuration")?;
+    ensure!(config.contains("runtime_handlers"), "{config}");
     let config =
         daemon.call(async |mut client| client.runtime_config(RuntimeConfigRequest {}).await)?;
     ensure!(config.linux.is_some(), "{config:?}");

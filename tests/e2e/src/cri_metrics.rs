@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use cri::v1::{ListMetricDescriptorsRequest, ListPodSandboxMetricsRequest, Metric};
+use cri::v1::{
+    ListMetricDescriptorsRequest, ListPodSandboxMetricsRequest, Metric, PodSandboxMetrics,
+    StreamPodSandboxMetricsRequest,
+};
 use serde_json::Value;
+use tonic::Response;
 
 use crate::Test;
 use crate::case::Case;
@@ -32,6 +36,22 @@ fn metrics(case: &Case) -> Result<()> {
     let request = ListPodSandboxMetricsRequest {};
     let listed = daemon.call(async |mut client| client.list_pod_sandbox_metrics(request).await);
     let mut pods = listed?.pod_metrics;
+    let request = StreamPodSandboxMetricsRequest {};
+    let streamed = daemon.call(async |mut client| {
+        let mut stream = client
+            .stream_pod_sandbox_metrics(request)
+            .await?
+            .into_inner();
+        let mut all = Vec::new();
+        while let Some(part) = stream.message().await? {
+            all.extend(part.pod_sandbox_metrics);
+        }
+        Ok(Response::new(all))
+    })?;
+    let ids = |pods: &[PodSandboxMetrics]| -> Vec<String> {
+        pods.iter().map(|pod| pod.pod_sandbox_id.clone()).collect()
+    };
+    ensure!(ids(&streamed) == ids(&pods), "{streamed:?}");
     let pod = pods.pop().context("the metrics of the pod")?;
     ensure!(pods.is_empty() && pod.pod_sandbox_id == sandbox, "{pod:?}");
     let of_container = pod.container_metrics.first().context("a container")?;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use cri::v1::{ContainerState, Signal};
+use anyhow::{Context, Result, ensure};
+use cri::v1::{ContainerState, Signal, StopContainerRequest};
+use tonic::Request;
 
 use crate::Test;
 use crate::case::Case;
@@ -56,6 +57,17 @@ fn heeds(case: &Case) -> Result<()> {
             "{status:?}"
         );
     }
+    daemon.remove(&id)?;
+    // Without grace there is no signal to heed.
+    let id = started(
+        &daemon,
+        &sandbox,
+        "trap 'exit 7' TERM",
+        Signal::RuntimeDefault,
+    )?;
+    daemon.stop(&id, 0)?;
+    let status = daemon.status(&id)?;
+    ensure!(status.exit_code == 137, "{status:?}");
     daemon.remove_sandbox(&sandbox)?;
     Ok(())
 }
@@ -65,7 +77,8 @@ fn ignores(case: &Case) -> Result<()> {
     let sandbox = daemon.run_sandbox("web")?;
     let id = started(&daemon, &sandbox, "trap '' TERM", Signal::RuntimeDefault)?;
     let begun = Instant::now();
-    daemon.stop(&id, SHORT_GRACE_SECONDS)?;
+    let stopped = daemon.stop(&id, SHORT_GRACE_SECONDS);
+    stopped.with_context(|| daemon.log())?;
     let took = begun.elapsed();
     ensure!(took >= Duration::from_secs(2), "it had its grace: {took:?}");
     let status = daemon.status(&id)?;
@@ -73,6 +86,18 @@ fn ignores(case: &Case) -> Result<()> {
         status.state() == ContainerState::ContainerExited,
         "{status:?}"
     );
+    ensure!(status.exit_code == 137, "{status:?}");
+    daemon.remove(&id)?;
+    // A caller that gives up stops nothing of it.
+    let id = started(&daemon, &sandbox, "trap '' TERM", Signal::RuntimeDefault)?;
+    let mut request = Request::new(StopContainerRequest {
+        container_id: id.clone(),
+        timeout: SHORT_GRACE_SECONDS,
+    });
+    request.set_timeout(Duration::from_millis(500));
+    let left = daemon.call(async |mut client| client.stop_container(request).await);
+    ensure!(left.is_err(), "{left:?}");
+    let status = daemon.ended(&id).with_context(|| daemon.log())?;
     ensure!(status.exit_code == 137, "{status:?}");
     daemon.remove_sandbox(&sandbox)?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::spdy::command::Command;
+use harness::spdy::command::{Command, Streams};
 use harness::spdy::{Client, Frame};
 use sha2::{Digest, Sha256};
 use tonic::Code;
@@ -17,6 +17,7 @@ use crate::test_image;
 pub(crate) const TESTS: &[Test] = &[
     ("command_has_its_streams_its_code_and_its_terminal", command),
     ("bytes_pass_whole_in_both_directions", bytes),
+    ("addresses_that_nobody_uses_have_an_end", many),
     ("ports_of_both_loopbacks_are_reached_ten_at_once", ports),
     (
         "client_that_goes_takes_its_terminal_with_it_and_nothing_else",
@@ -64,6 +65,20 @@ fn command(case: &Case) -> Result<()> {
         missing.status.contains("no-such-program") && missing.code().is_err(),
         "{missing:?}"
     );
+    ensure!(Command::open(&url, OUTPUTS).is_err(), "a URL is good once");
+    let refused = |streams| {
+        let url = streaming::exec_url(&daemon, &id, &["true"], streams);
+        expect_failure(url, Code::InvalidArgument, "stderr")
+    };
+    refused(Streams {
+        tty: true,
+        ..OUTPUTS
+    })?;
+    refused(Streams {
+        stdout: false,
+        stderr: false,
+        ..OUTPUTS
+    })?;
     // The container's end is the command's.
     let mut cut_off = exec(&daemon, &id, "echo up; exec sleep 1000", OUTPUTS)?;
     cut_off.read_until("up")?;
@@ -78,6 +93,23 @@ fn command(case: &Case) -> Result<()> {
     daemon.remove_sandbox(&sandbox)?;
     let late = streaming::port_forward_url(&daemon, &sandbox);
     expect_failure(late, Code::NotFound, &sandbox)
+}
+
+/// More than may wait for their clients at once.
+const URLS: usize = 1100;
+
+fn many(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let first = streaming::port_forward_url(&daemon, &sandbox)?;
+    let refused = (1..URLS).find_map(|_| streaming::port_forward_url(&daemon, &sandbox).err());
+    let refused = refused.context("there is no end to it")?;
+    expect_failure::<()>(Err(refused), Code::ResourceExhausted, "1000")?;
+    // One that is taken makes room.
+    forward(&first, &[])?;
+    streaming::port_forward_url(&daemon, &sandbox)?;
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
 }
 
 /// The test image's block again and again.

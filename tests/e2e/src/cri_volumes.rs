@@ -228,6 +228,18 @@ fn refused(case: &Case) -> Result<()> {
         ..mount("/v", case.folder())
     };
     check(both, Code::Unimplemented, "BIDIRECTIONAL")?;
+    let recursive = Mount {
+        recursive_read_only: true,
+        ..mount("/v", case.folder())
+    };
+    let followed = Mount {
+        readonly: true,
+        propagation: 1,
+        ..recursive.clone()
+    };
+    for wrong in [recursive, followed] {
+        check(wrong, Code::InvalidArgument, "recursive_read_only needs")?;
+    }
     ensure!(daemon.containers()?.is_empty(), "nothing is left");
     daemon.remove_sandbox(&sandbox)?;
     Ok(())
