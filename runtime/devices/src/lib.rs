@@ -1,0 +1,14 @@
+//! Finds the PCI functions of the host that a pod is to have, and says which of them a VM could be given by VFIO. Main types:
+//! [`Host`], what sysfs says; [`Function`], one PCI function. Below: nothing of ours.
+//!
+//! Nothing here opens a VFIO device or changes the host: it reads. Nothing of it is attached to a VM yet.
+
+mod address;
+mod bars;
+#[cfg(test)]
+mod recorded;
+mod sysfs;
+
+pub use address::{BadAddress, PciAddress};
+pub use bars::{BadResource, Bar, Width};
+pub use sysfs::{Function, Group, Host, Member, SysfsError};
