@@ -1,10 +1,11 @@
 //! Finds the PCI functions of the host that a pod is to have, and says which of them a VM could be given by VFIO. Main types:
-//! [`Host`], what sysfs says; [`Function`], one PCI function. Below: nothing of ours.
+//! [`Host`], what sysfs says; [`Function`], one PCI function; [`cdi::Cdi`], what drivers say. Below: `model`.
 //!
 //! Nothing here opens a VFIO device or changes the host: it reads. Nothing of it is attached to a VM yet.
 
 mod address;
 mod bars;
+pub mod cdi;
 #[cfg(test)]
 mod recorded;
 mod sysfs;
