@@ -61,8 +61,17 @@ pub const DOORS: &[Door] = &[
     },
     Door {
         package: "tonic",
-        crates: &["cri", "cri-server", "cofferdam", "bench", "conformance"],
-        reason: "gRPC ends in the daemon's CRI door, and begins in commands, measurements and tests",
+        crates: &[
+            "cri",
+            "cri-server",
+            "cofferdam",
+            "pod-resources",
+            "devices",
+            "bench",
+            "conformance",
+        ],
+        reason: "gRPC ends in the daemon's CRI door, and begins in commands, in the question to kubelet which devices a pod has, in \
+                 measurements and in tests",
     },
     Door {
         package: "reqwest",
