@@ -9,6 +9,7 @@ mod bars;
 pub mod cdi;
 mod deadlines;
 mod find;
+pub mod placement;
 pub mod pod_resources;
 #[cfg(test)]
 mod recorded;
