@@ -11,6 +11,7 @@ mod deadlines;
 mod find;
 pub mod placement;
 pub mod pod_resources;
+pub mod preflight;
 #[cfg(test)]
 mod recorded;
 mod sysfs;
