@@ -238,6 +238,10 @@ pub(crate) struct InspectArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
+    /// Also explain each GPU and VFIO device of this host: whether it could be given to a VM, or why not. No pod gets one yet
+    #[arg(long)]
+    pub(crate) vfio: bool,
+
     #[command(flatten)]
     pub(crate) output: JsonArgument,
 }

@@ -2,10 +2,12 @@
 //! collected in `facts`, judged here by a pure function. Main type: [`Finding`].
 
 mod facts;
+mod vfio;
 
+use anyhow::Context;
 use serde::Serialize;
 
-use crate::{config::Config, output};
+use crate::{args::CheckArguments, config::Config, output};
 
 use facts::{Facts, FileFact, KvmKind};
 
@@ -41,22 +43,32 @@ pub(crate) struct Finding {
 struct Report<'a> {
     can_run: bool,
     findings: &'a [Finding],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vfio: Option<vfio::Report>,
 }
 
-/// Looks, prints, and says whether VMs can run.
-pub(crate) fn check(config: &Config, json: bool) -> anyhow::Result<bool> {
+/// Looks, prints, and says whether VMs can run: without a VFIO device, too.
+pub(crate) fn check(config: &Config, arguments: &CheckArguments) -> anyhow::Result<bool> {
+    let vfio = match arguments.vfio {
+        true => Some(vfio::Report::of_this_host().context("look for VFIO devices")?),
+        false => None,
+    };
     let findings = judge(&Facts::collect(config));
     let can_run = findings
         .iter()
         .all(|finding| finding.verdict != Verdict::Missing);
-    if json {
+    if arguments.output.json {
         output::json(&Report {
             can_run,
             findings: &findings,
+            vfio,
         })?;
     } else {
         for finding in &findings {
             output::line(&text(finding))?;
+        }
+        for line in vfio.iter().flat_map(vfio::Report::lines) {
+            output::line(&line)?;
         }
         output::line(if can_run {
             "This host can run VMs."

@@ -53,8 +53,8 @@ fn dispatch(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Pods(arguments) => daemon::ask(&config, Question::Pods(arguments))?,
         Command::Ps(arguments) => daemon::ask(&config, Question::Containers(arguments))?,
         Command::Inspect(arguments) => daemon::ask(&config, Question::Inspect(arguments))?,
-        Command::Check(check) => {
-            if !check::check(&config, check.output.json)? {
+        Command::Check(arguments) => {
+            if !check::check(&config, arguments)? {
                 return Ok(ExitCode::FAILURE);
             }
         }
