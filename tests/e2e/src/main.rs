@@ -30,6 +30,7 @@ mod cri_log;
 mod cri_many;
 mod cri_metrics;
 mod cri_network;
+mod cri_pull;
 mod cri_restart;
 mod cri_sandbox;
 mod cri_scratch;
@@ -78,6 +79,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("run_failures", run_failures::TESTS),
     ("disk_removal", disk_removal::TESTS),
     ("cri_image", cri_image::TESTS),
+    ("cri_pull", cri_pull::TESTS),
     ("cri_sandbox", cri_sandbox::TESTS),
     ("cri_container", cri_container::TESTS),
     ("cri_cgroup", cri_cgroup::TESTS),
