@@ -3,16 +3,20 @@
 use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use cri::v1::ContainerState;
 
 use crate::Test;
 use crate::case::Case;
+use crate::cri_filters;
 use crate::daemon::{Daemon, log_text};
 use crate::deadlines::{self, LOOK_AGAIN};
-use crate::network::LEASES;
+use crate::network::{LEASES, OWN_PLUGINS};
 
 pub(crate) const TESTS: &[Test] = &[
     ("guest_has_the_addresses_that_cri_says", addresses),
@@ -130,22 +134,49 @@ fn leases(case: &Case) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// A plugin of the same name as the real one and found before it, which notes what is asked of it; the notes.
+fn install_noting_plugin(case: &Case) -> Result<PathBuf> {
+    let notes = case.network_folder().join("calls");
+    let plugin = case.network_folder().join(OWN_PLUGINS).join("ptp");
+    let script = format!(
+        "#!/bin/sh\necho \"$CNI_COMMAND $CNI_CONTAINERID\" >>{}\nexec /usr/lib/cni/ptp\n",
+        notes.display()
+    );
+    fs::write(&plugin, script).context("write the noting plugin")?;
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755))?;
+    Ok(notes)
+}
+
 fn given_back(case: &Case) -> Result<()> {
     let mut daemon = Daemon::start(case)?;
-    let stopped = daemon.run_sandbox("stopped")?;
-    let removed = daemon.run_sandbox("removed")?;
+    let notes = install_noting_plugin(case)?;
+    let pods = cri_filters::start_two(&daemon)?;
+    let [stopped, removed] = &pods;
+    cri_filters::check_while_both_run(&daemon, &pods)?;
     ensure!(leases(case)?.len() == 4, "{:?}", leases(case)?);
-    daemon.stop_sandbox(&stopped)?;
+    daemon.stop_sandbox(&stopped.sandbox)?;
     ensure!(leases(case)?.len() == 2, "{:?}", leases(case)?);
+    let status = daemon.status(&stopped.container)?;
+    let told = (status.state(), status.exit_code);
+    let killed = (ContainerState::ContainerExited, 137);
+    ensure!(told == killed, "its container was killed: {status:?}");
+    cri_filters::check_when_one_has_stopped(&daemon, &pods)?;
     // The next daemon knows what the one before it attached.
     daemon.restart()?;
     ensure!(
-        ips(&daemon, &removed)?.len() == 2,
+        ips(&daemon, &removed.sandbox)?.len() == 2,
         "they are known after a restart"
     );
-    daemon.remove_sandbox(&removed)?;
-    daemon.remove_sandbox(&stopped)?;
+    daemon.stop_sandbox(&stopped.sandbox)?;
+    daemon.remove_sandbox(&removed.sandbox)?;
+    daemon.remove_sandbox(&stopped.sandbox)?;
     ensure!(leases(case)?.is_empty(), "{:?}", leases(case)?);
+    let notes = fs::read_to_string(notes).context("read what the plugin was asked")?;
+    for pod in &pods {
+        let of_pod = notes.lines().filter(|line| line.ends_with(&pod.sandbox));
+        let calls: Vec<_> = of_pod.filter_map(|line| line.split(' ').next()).collect();
+        ensure!(calls == ["ADD", "DEL"], "{calls:?}");
+    }
     Ok(())
 }
 

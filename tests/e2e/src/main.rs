@@ -22,6 +22,7 @@ mod cri_cgroup;
 mod cri_container;
 mod cri_events;
 mod cri_exec;
+mod cri_filters;
 mod cri_host_pods;
 mod cri_image;
 mod cri_kubelet;
