@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use cri::v1::{
-    ContainerState, Int64Value, LinuxContainerConfig, LinuxContainerResources,
-    LinuxContainerSecurityContext,
+    ContainerState, ContainerStatusRequest, Int64Value, LinuxContainerConfig,
+    LinuxContainerResources, LinuxContainerSecurityContext, ListContainersRequest,
 };
 use tonic::Code;
 
@@ -35,6 +35,8 @@ fn life(case: &Case) -> Result<()> {
         "{status:?}"
     );
     ensure!(!status.image_ref.is_empty() && status.image_id.starts_with("sha256:"));
+    let image = status.image.context("its image")?.image;
+    ensure!(!image.is_empty(), "kubelet refuses a status without it");
     let again = daemon.create(&sandbox, config);
     expect_failure(again, Code::AlreadyExists, &id)?;
     daemon.start_container(&id)?;
@@ -56,6 +58,17 @@ fn life(case: &Case) -> Result<()> {
     for _ in 0..2 {
         daemon.remove(&id)?;
         ensure!(daemon.containers()?.is_empty(), "gone");
+    }
+    // One that is gone has stopped, and so has one that never was; neither has a status.
+    for unknown in [id, "0123456789abcdef".repeat(2)] {
+        daemon.stop(&unknown, 0)?;
+        daemon.remove(&unknown)?;
+        let request = ContainerStatusRequest {
+            container_id: unknown.clone(),
+            verbose: false,
+        };
+        let status = daemon.call(async |mut client| client.container_status(request).await);
+        expect_failure(status, Code::NotFound, &unknown)?;
     }
     ensure!(log.exists(), "kubelet removes the log");
     daemon.remove_sandbox(&sandbox)?;
@@ -148,6 +161,7 @@ fn two(case: &Case) -> Result<()> {
     };
     seen(&one, "one", "two")?;
     seen(&two, "two", "one")?;
+    listed_as_they_are(&daemon, &sandbox, &[&one, &two])?;
     daemon.stop(&one, 0)?;
     let status = daemon.status(&two)?;
     ensure!(
@@ -159,6 +173,25 @@ fn two(case: &Case) -> Result<()> {
     ensure!(log("one")? == b"one\nweb\n0\n", "{:?}", log("one")?);
     ensure!(log("two")? == b"two\nweb\n1000\n", "{:?}", log("two")?);
     daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+/// The list says of each in which sandbox it is, and its image as its status does.
+fn listed_as_they_are(daemon: &Daemon<'_>, sandbox: &str, ids: &[&str]) -> Result<()> {
+    let request = ListContainersRequest::default();
+    let answer = daemon.call(async |mut client| client.list_containers(request).await);
+    let listed = answer?.containers;
+    ensure!(listed.len() == ids.len(), "{listed:?}");
+    for id in ids {
+        let status = daemon.status(id)?;
+        let container = listed.iter().find(|container| container.id == *id);
+        let container = container.with_context(|| format!("{id} is not listed"))?;
+        ensure!(container.pod_sandbox_id == sandbox, "{container:?}");
+        ensure!(!container.image_ref.is_empty(), "{container:?}");
+        ensure!(container.image_ref == status.image_ref, "{container:?}");
+        ensure!(!container.image_id.is_empty(), "{container:?}");
+        ensure!(container.image_id == status.image_id, "{container:?}");
+    }
     Ok(())
 }
 
