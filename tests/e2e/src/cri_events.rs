@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use cri::v1::ContainerEventType as Kind;
 use cri::v1::{
-    ContainerConfig, CreateContainerRequest, GetEventsRequest, PodSandboxConfig,
-    RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest,
-    StopContainerRequest, StopPodSandboxRequest,
+    ContainerConfig, ContainerEventResponse, ContainerState, CreateContainerRequest,
+    GetEventsRequest, PodSandboxConfig, RemoveContainerRequest, RemovePodSandboxRequest,
+    RunPodSandboxRequest, StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
 };
 
 use crate::Test;
@@ -61,6 +61,24 @@ fn life(case: &Case) -> Result<()> {
     ensure!(named, "an event without its sandbox is ignored");
     let last = events.last().context("the last event")?;
     ensure!(last.container_id == sandbox, "its DELETED is the last");
+    has_statuses(&events, &container)
+}
+
+/// A kubelet that lives on events asks for no status: each event has those of the sandbox's containers.
+fn has_statuses(events: &[ContainerEventResponse], container: &str) -> Result<()> {
+    let of_container = |event: &&ContainerEventResponse| event.container_id == container;
+    for event in events.iter().filter(of_container) {
+        let kind = event.container_event_type();
+        let statuses = event.containers_statuses.iter();
+        let found: Vec<_> = statuses.filter(|status| status.id == container).collect();
+        if kind == Kind::ContainerDeletedEvent {
+            ensure!(found.is_empty(), "{event:?}");
+            continue;
+        }
+        ensure!(found.len() == 1, "{event:?}");
+        let ended = found[0].state() == ContainerState::ContainerExited;
+        ensure!(ended || kind != Kind::ContainerStoppedEvent, "{event:?}");
+    }
     Ok(())
 }
 
