@@ -17,6 +17,7 @@ pub mod pci;
 pub mod doorbell;
 pub mod interrupt;
 
+pub mod block_device;
 pub mod tap;
 pub mod vhost;
 

@@ -3,6 +3,7 @@
 //!
 //! Disks are raw, always: no format is looked for in what the guest may have written.
 
+mod clear;
 pub mod layout;
 mod request;
 mod serve;
@@ -30,18 +31,40 @@ use layout::{Layout, LayoutError, Segment};
 /// Bytes of a sector, whatever the block size (section 5.2.4).
 pub(crate) const SECTOR_BYTES: u64 = 512;
 
+/// Bytes of the smallest logical block that a disk has: a sector.
+const SMALLEST_BLOCK_BYTES: u32 = 512;
+
 /// Bytes of the device's configuration up to the fields of WRITE_ZEROES.
 const CONFIG_BYTES: usize = 60;
 
 /// Bytes of a disk's identity (section 5.2.6).
 const IDENTITY_BYTES: usize = 20;
 
+/// A block device of the host behind a disk, and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockDevice {
+    /// Bytes of its logical block, a power of two from 512 to 4096: what it reads and writes is a multiple.
+    pub block_bytes: u32,
+    /// It takes discards, best of multiples of this many bytes; 0 is none.
+    pub discard_bytes: u32,
+    /// It writes zeroes by itself, without being sent them.
+    pub writes_zeroes: bool,
+}
+
+/// What is behind a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    /// What is cleared there becomes a hole.
+    Files,
+    BlockDevice(BlockDevice),
+}
+
 /// May the guest write?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Writes fail, and no feature that needs them is offered.
     ReadOnly,
-    /// The disk is one file, which may be sparse: what the guest discards becomes a hole.
+    /// The disk is one file, which may be sparse: what the guest discards becomes a hole. Or a block device.
     Writable,
 }
 
@@ -51,6 +74,7 @@ pub struct Disk {
     layout: Arc<Layout>,
     access: Access,
     identity: Identity,
+    storage: Storage,
 }
 
 /// What the guest sees as the disk's serial number.
@@ -74,6 +98,12 @@ pub enum DiskError {
     FileMode {
         /// What the disk should be.
         access: Access,
+    },
+    /// No device's.
+    #[error("make a disk with blocks of {bytes} bytes (512, 1024, 2048 or 4096)")]
+    Blocks {
+        /// What was given.
+        bytes: u32,
     },
     /// It has 20 bytes, and Linux shows it as text.
     #[error("name a disk {identity:?} (1 to 20 printable ASCII characters)")]
@@ -126,6 +156,34 @@ impl Disk {
             });
         }
         let layout = Layout::new(segments)?;
+        Self::over(layout, access, identity, Storage::Files)
+    }
+
+    /// A disk that is the first `length` bytes of a block device, which stays open as long as the disk lives.
+    ///
+    /// # Errors
+    /// When the device is shorter, its blocks are no disk's, or it is not open for the access.
+    pub fn of_block_device(
+        (file, length): (File, u64),
+        device: BlockDevice,
+        access: Access,
+        identity: Identity,
+    ) -> Result<Self, DiskError> {
+        let bytes = device.block_bytes;
+        let most = limits::DISK_BLOCK_BYTES;
+        if !bytes.is_power_of_two() || !(SMALLEST_BLOCK_BYTES..=most).contains(&bytes) {
+            return Err(DiskError::Blocks { bytes });
+        }
+        let layout = Layout::whole(file, length, u64::from(bytes))?;
+        Self::over(layout, access, identity, Storage::BlockDevice(device))
+    }
+
+    fn over(
+        layout: Layout,
+        access: Access,
+        identity: Identity,
+        storage: Storage,
+    ) -> Result<Self, DiskError> {
         if !layout.files().all(|file| access.allowed_by(file)) {
             return Err(DiskError::FileMode { access });
         }
@@ -133,6 +191,7 @@ impl Disk {
             layout: Arc::new(layout),
             access,
             identity,
+            storage,
         })
     }
 
@@ -147,17 +206,23 @@ impl Disk {
         // Header and status take a descriptor each; a chain may be as long as the queue.
         let segments = u32::from(limits::DISK_QUEUE_ENTRIES) - 2;
         put(12, &segments.to_le_bytes());
-        put(20, &512_u32.to_le_bytes());
-        // Physical blocks of 2^3 sectors, and no I/O smaller than a block is good: sectors of 512 bytes still work, for
-        // file systems that were made on such disks.
-        put(24, &[3, 0]);
-        put(26, &8_u16.to_le_bytes());
+        let (block_bytes, discard_bytes) = match self.storage {
+            // Holes are made of whole blocks of the file system, usually 4 KiB.
+            Storage::Files => (SMALLEST_BLOCK_BYTES, limits::DISK_BLOCK_BYTES),
+            Storage::BlockDevice(device) => (device.block_bytes, device.discard_bytes),
+        };
+        put(20, &block_bytes.to_le_bytes());
+        // Physical blocks of 4 KiB, and no I/O smaller than one is good: logical blocks of 512 bytes still work, for file
+        // systems that were made on such disks.
+        let blocks = limits::DISK_BLOCK_BYTES / block_bytes;
+        let [exponent, ..] = blocks.ilog2().to_le_bytes();
+        put(24, &[exponent, 0]);
+        put(26, &blocks.to_le_bytes()[..2]);
         if self.access == Access::Writable {
             for (offset, value) in [
                 (36, limits::DISK_SECTORS_PER_RANGE),
                 (40, limits::DISK_RANGES_PER_REQUEST),
-                // Holes are made of whole blocks of the file system, usually 4 KiB.
-                (44, 8),
+                (44, (discard_bytes / SMALLEST_BLOCK_BYTES).max(1)),
                 (48, limits::DISK_SECTORS_PER_RANGE),
                 (52, limits::DISK_RANGES_PER_REQUEST),
                 // write_zeroes_may_unmap, a byte.
@@ -181,15 +246,19 @@ impl Device for Disk {
             VIRTIO_BLK_F_BLK_SIZE,
             VIRTIO_BLK_F_TOPOLOGY,
         ];
-        let by_access: &[u32] = match self.access {
-            Access::ReadOnly => &[VIRTIO_BLK_F_RO],
-            Access::Writable => &[
-                VIRTIO_BLK_F_FLUSH,
-                VIRTIO_BLK_F_DISCARD,
-                VIRTIO_BLK_F_WRITE_ZEROES,
-            ],
+        let (discards, writes_zeroes) = match self.storage {
+            Storage::Files => (true, true),
+            Storage::BlockDevice(device) => (device.discard_bytes > 0, device.writes_zeroes),
         };
-        let bits = always.iter().chain(by_access);
+        let writable = self.access == Access::Writable;
+        let some = [
+            (!writable, VIRTIO_BLK_F_RO),
+            (writable, VIRTIO_BLK_F_FLUSH),
+            (writable && discards, VIRTIO_BLK_F_DISCARD),
+            (writable && writes_zeroes, VIRTIO_BLK_F_WRITE_ZEROES),
+        ];
+        let some = some.iter().filter(|(has, _)| *has).map(|(_, bit)| bit);
+        let bits = always.iter().chain(some);
         bits.fold(0, |features, bit| features | 1 << bit)
     }
 
@@ -220,6 +289,7 @@ impl Device for Disk {
             layout: Arc::clone(&self.layout),
             access: self.access,
             identity: self.identity,
+            storage: self.storage,
             features,
         };
         Ok(Box::new(serve::DiskBackend::new(job, ring, kick)))

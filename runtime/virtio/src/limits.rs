@@ -13,6 +13,9 @@ pub(crate) const DISK_RANGES_PER_REQUEST: u32 = 32;
 /// Sectors of 512 bytes in one range of a discard or write-zeroes request: 2 GiB, so that one call ends soon.
 pub(crate) const DISK_SECTORS_PER_RANGE: u32 = 4 << 20;
 
+/// Bytes of a disk's physical block, and of the largest logical one: what drives and file systems have, and a page.
+pub(crate) const DISK_BLOCK_BYTES: u32 = 4096;
+
 /// Entries of the entropy device's queue. Linux has one request in flight.
 pub(crate) const ENTROPY_QUEUE_ENTRIES: u16 = 16;
 

@@ -51,7 +51,7 @@ pub enum LayoutError {
     Empty,
     /// See [`SEGMENT_ALIGNMENT`].
     #[error(
-        "place segment {index}: offset {offset} and length {length} are not multiples of 4096 above 0"
+        "place segment {index}: offset {offset} and length {length} are not multiples of {unit} above 0"
     )]
     Alignment {
         /// Which one.
@@ -60,6 +60,8 @@ pub enum LayoutError {
         offset: u64,
         /// Its length.
         length: u64,
+        /// What they have to be multiples of.
+        unit: u64,
     },
     /// The file ends before the segment.
     #[error("place segment {index}: it ends at {end}, its file at {file_length}")]
@@ -100,7 +102,7 @@ impl Layout {
         let mut placed = Vec::with_capacity(segments.len());
         let mut length = 0_u64;
         for (index, segment) in segments.into_iter().enumerate() {
-            check(index, &segment)?;
+            check(index, &segment, SEGMENT_ALIGNMENT)?;
             let start = length;
             let end = start.checked_add(segment.length);
             // File offsets are signed, and so are the guest's.
@@ -113,6 +115,24 @@ impl Layout {
             return Err(LayoutError::Empty);
         }
         Ok(Self { placed, length })
+    }
+
+    /// The first `length` bytes of one file, whose length is a multiple of `unit` instead of [`SEGMENT_ALIGNMENT`]: nothing comes after it.
+    ///
+    /// # Errors
+    /// When it has no such length.
+    pub fn whole(file: File, length: u64, unit: u64) -> Result<Self, LayoutError> {
+        let offset = 0;
+        let segment = Segment {
+            file,
+            offset,
+            length,
+        };
+        check(0, &segment, unit)?;
+        Ok(Self {
+            placed: vec![(offset, segment)],
+            length,
+        })
     }
 
     /// Bytes of the disk.
@@ -147,18 +167,19 @@ impl Layout {
     }
 }
 
-fn check(index: usize, segment: &Segment) -> Result<(), LayoutError> {
+fn check(index: usize, segment: &Segment, unit: u64) -> Result<(), LayoutError> {
     let Segment {
         ref file,
         offset,
         length,
     } = *segment;
-    let aligned = |value: u64| value.is_multiple_of(SEGMENT_ALIGNMENT);
+    let aligned = |value: u64| value.is_multiple_of(unit);
     if !aligned(offset) || !aligned(length) || length == 0 {
         return Err(LayoutError::Alignment {
             index,
             offset,
             length,
+            unit,
         });
     }
     let file_length = file_length(index, file)?;

@@ -48,7 +48,9 @@ pub(super) enum Status {
 /// How a range is to be cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clearing {
-    /// Its storage is given back.
+    /// Its content is not needed; its storage is given back.
+    Discard,
+    /// It reads as zeroes, and its storage is given back where that can be.
     Hole,
     /// It reads as zeroes and keeps its storage.
     Zeroes,
@@ -119,7 +121,7 @@ pub(super) fn range(
     let sector = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
     let sectors = u32::from_le_bytes([n0, n1, n2, n3]);
     let clearing = match (request, u32::from_le_bytes(flags)) {
-        (Request::Discard { .. }, 0) => Clearing::Hole,
+        (Request::Discard { .. }, 0) => Clearing::Discard,
         (Request::WriteZeroes { .. }, 0) => Clearing::Zeroes,
         (Request::WriteZeroes { .. }, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) => Clearing::Hole,
         // Section 5.2.6.2: unknown flags, and unmap with discard.

@@ -4,20 +4,18 @@
 //! Data goes between files and guest memory directly; serving a request allocates nothing.
 
 use std::{
-    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::Arc,
 };
 
-use rustix::fs::{FallocateFlags, fallocate, fdatasync};
-use rustix::io::Errno;
+use rustix::fs::fdatasync;
 use virtio_bindings::virtio_blk::VIRTIO_BLK_F_FLUSH;
 
 use super::{
-    Access, Identity,
+    Access, Identity, Storage, clear,
     layout::Layout,
-    request::{self, Clearing, HEADER_BYTES, RANGE_BYTES, Request, Shape, Status},
+    request::{self, HEADER_BYTES, RANGE_BYTES, Request, Shape, Status},
 };
 use crate::{
     backend::{Backend, BackendError, Kick},
@@ -31,6 +29,7 @@ pub(super) struct Job {
     pub(super) layout: Arc<Layout>,
     pub(super) access: Access,
     pub(super) identity: Identity,
+    pub(super) storage: Storage,
     /// Negotiated.
     pub(super) features: u64,
 }
@@ -169,7 +168,7 @@ impl Job {
         let mut parts = self.layout.parts(start, length).ok_or(Status::IoError)?;
         let cleared = parts.try_for_each(|part| {
             let length = part.range.end - part.range.start;
-            clear_file(part.file, part.position, length, clearing)
+            clear::clear(part.file, (part.position, length), clearing, self.storage)
         });
         cleared.map_err(io_error)?;
         self.write_through()
@@ -190,23 +189,6 @@ impl Job {
         }
         Ok(())
     }
-}
-
-fn clear_file(file: &File, position: u64, length: u64, clearing: Clearing) -> io::Result<()> {
-    if length == 0 {
-        return Ok(());
-    }
-    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    let zeroes = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
-    let cleared = match clearing {
-        Clearing::Hole => fallocate(file, hole, position, length),
-        // A hole reads as zeroes too; tmpfs can make only that.
-        Clearing::Zeroes => match fallocate(file, zeroes, position, length) {
-            Err(Errno::OPNOTSUPP) => fallocate(file, hole, position, length),
-            done => done,
-        },
-    };
-    Ok(cleared?)
 }
 
 /// The storage's error, as a disk can say it. The guest's kernel reports the place.

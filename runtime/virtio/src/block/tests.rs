@@ -12,6 +12,9 @@ use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use super::*;
+
+mod devices;
+
 use crate::{
     backend::Kick,
     device::ActiveQueue,

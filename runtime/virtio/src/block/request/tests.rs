@@ -111,7 +111,7 @@ fn check_range(
 fn range_says_where_and_how_to_clear() {
     let discard = Request::Discard { ranges: 1 };
     let zeroes = Request::WriteZeroes { ranges: 1 };
-    check_range(discard, (8, 16, 0), Ok((4096, 8192, Clearing::Hole)));
+    check_range(discard, (8, 16, 0), Ok((4096, 8192, Clearing::Discard)));
     check_range(zeroes, (8, 16, 0), Ok((4096, 8192, Clearing::Zeroes)));
     check_range(zeroes, (8, 16, 1), Ok((4096, 8192, Clearing::Hole)));
     check_range(discard, (8, 16, 1), Err(Status::Unsupported));
