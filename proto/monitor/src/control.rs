@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Disk, DiskId, Ending, Fd, Mac, Nic, NicId, PciAddress, Share, ShareTag};
+use crate::{BlockDevice, Disk, DiskId, Ending, Fd, Mac, Nic, NicId, PciAddress, Share, ShareTag};
 
 /// One thing asked of a running monitor over its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub enum Request {
     /// Put a disk on the bus; its descriptors come with the message. Answered by [`Reply::Added`]; the guest sees the disk
     /// after a rescan of the bus.
     AddDisk(Disk),
+    /// Put a block device of the host on the bus as a disk; its descriptor comes with the message. Answered like
+    /// [`Request::AddDisk`]. A monitor from before there were any refuses it as unknown.
+    AddBlockDevice(BlockDevice),
     /// Put a NIC on the bus; its taps come with the message. Answered by [`Reply::Added`]; the guest sees the NIC after a
     /// rescan of the bus, and knows it by its MAC address.
     AddNic(Nic),

@@ -17,6 +17,7 @@
 //! skips fields that it does not know, and a monitor refuses requests that it does not know.
 
 mod address;
+mod block_device;
 mod control;
 mod ending;
 mod launch;
@@ -24,6 +25,7 @@ pub mod limits;
 mod socket;
 
 pub use address::{DiskId, InvalidName, Mac, NicId, PciAddress, ShareTag};
+pub use block_device::BlockDevice;
 pub use control::{Datapath, NicStatus, Reply, Request, Running, ShareServer, ShareStatus, Status};
 pub use ending::{EndReason, Ending};
 pub use launch::{

@@ -45,6 +45,9 @@ pub const DISK_SEGMENTS: usize = 200;
 /// What a segment's place and length are multiples of: EROFS's block, and the page.
 pub const SEGMENT_BYTES: u64 = 4096;
 
+/// Bytes of a block device's logical block.
+pub const BLOCK_BYTES: std::ops::RangeInclusive<u64> = 512..=4096;
+
 /// Longest addition to the kernel's command line, in bytes. The whole line has 2048 (COMMAND_LINE_SIZE on x86).
 pub const COMMAND_LINE_BYTES: usize = 1024;
 

@@ -28,5 +28,7 @@ pub use monitor::{
     Datapath, DiskId, EndReason, Ending, Identity, Invalid, Lifetime, Mac, NicId, NicStatus,
     PciAddress, Processors, Running, ShareServer, ShareStatus, ShareTag, Status, VERSION,
 };
-pub use plan::{DiskPlan, LaunchPlan, NicPlan, NicQueuePlan, SegmentPlan, SharePlan};
+pub use plan::{
+    BlockDevicePlan, DiskPlan, LaunchPlan, NicPlan, NicQueuePlan, SegmentPlan, SharePlan,
+};
 pub use run_folder::{CONTROL_SOCKET, SocketError, VSOCK_SOCKET};

@@ -19,7 +19,7 @@ use crate::{
     channel::ChannelError,
     keeper::{self, Command, Keeper},
     launch::{self, LaunchError},
-    plan::{DiskPlan, LaunchPlan, NicPlan, Parcel, SharePlan},
+    plan::{BlockDevicePlan, DiskPlan, LaunchPlan, NicPlan, Parcel, SharePlan},
     process::Process,
     run_folder::{self, SocketError},
 };
@@ -195,6 +195,23 @@ impl Monitor {
             .map(|segment| segment.file.into())
             .collect();
         match self.ask(request, files).await? {
+            Reply::Added { pci_address } => Ok(pci_address),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Puts a block device of the host on the machine's bus as a disk; the guest sees it after a rescan.
+    ///
+    /// # Errors
+    /// When the monitor refuses or is gone.
+    pub async fn add_block_device(
+        &self,
+        device: BlockDevicePlan,
+    ) -> Result<PciAddress, RequestError> {
+        let mut parcel = Parcel::default();
+        let request = Request::AddBlockDevice(device.message_part(&mut parcel));
+        drop(parcel);
+        match self.ask(request, vec![device.file.into()]).await? {
             Reply::Added { pci_address } => Ok(pci_address),
             other => Err(RequestError::Answer(format!("{other:?}"))),
         }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use monitor::{
-    Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Mac, Nic, NicId, NicQueue, Processors,
-    Segment, Share, ShareTag, VERSION, Vsock,
+    BlockDevice, Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Mac, Nic, NicId, NicQueue,
+    Processors, Segment, Share, ShareTag, VERSION, Vsock,
 };
 
 use crate::Deadlines;
@@ -75,6 +75,25 @@ pub struct SegmentPlan {
     pub offset: u64,
     /// Its length.
     pub length: u64,
+}
+
+/// A block device of the host to give to a machine.
+#[derive(Debug)]
+pub struct BlockDevicePlan {
+    /// What the guest sees as its serial number.
+    pub id: DiskId,
+    /// The device, open for reading, and for writing too unless it is read-only.
+    pub file: File,
+    /// Bytes of it.
+    pub length: u64,
+    /// Whether the guest may not write.
+    pub read_only: bool,
+    /// Bytes of its logical block.
+    pub block_bytes: u32,
+    /// It takes discards, best of multiples of this many bytes; 0 is none.
+    pub discard_bytes: u32,
+    /// It writes zeroes by itself.
+    pub writes_zeroes: bool,
 }
 
 /// A NIC to give to a machine.
@@ -193,6 +212,21 @@ impl DiskPlan {
             id: self.id.clone(),
             segments,
             read_only: self.read_only,
+        }
+    }
+}
+
+impl BlockDevicePlan {
+    /// The message part for this device; its descriptor goes into the parcel.
+    pub(crate) fn message_part<'a>(&'a self, parcel: &mut Parcel<'a>) -> BlockDevice {
+        BlockDevice {
+            id: self.id.clone(),
+            fd: parcel.put(&self.file),
+            length: self.length,
+            read_only: self.read_only,
+            block_bytes: self.block_bytes,
+            discard_bytes: self.discard_bytes,
+            writes_zeroes: self.writes_zeroes,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use monitor::{Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError, Share};
+use monitor::{BlockDevice, Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError, Share};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{SocketType, sockopt},
@@ -233,15 +233,29 @@ impl Parcel {
                 length: segment.length,
             });
         }
-        let access = if disk.read_only {
-            block::Access::ReadOnly
-        } else {
-            block::Access::Writable
-        };
+        let access = access(disk.read_only);
         let device = |source| DiskError::Device { id: id(), source };
         let identity = block::Identity::new(disk.id.as_str()).map_err(device)?;
         block::Disk::new(segments, access, identity)
             .map_err(|source| DiskError::Device { id: id(), source })
+    }
+
+    /// A disk from a checked block device.
+    pub(crate) fn block_device(&mut self, device: &BlockDevice) -> Result<block::Disk, DiskError> {
+        let made = |source| DiskError::Device {
+            id: device.id.to_string(),
+            source,
+        };
+        let file = File::from(self.take(device.fd)?);
+        let identity = block::Identity::new(device.id.as_str()).map_err(made)?;
+        let storage = block::BlockDevice {
+            block_bytes: device.block_bytes,
+            discard_bytes: device.discard_bytes,
+            writes_zeroes: device.writes_zeroes,
+        };
+        let access = access(device.read_only);
+        let disk = block::Disk::of_block_device((file, device.length), storage, access, identity);
+        disk.map_err(made)
     }
 
     /// A device from a checked NIC.
@@ -287,5 +301,12 @@ impl Parcel {
             id: id.to_owned(),
             source,
         })
+    }
+}
+
+fn access(read_only: bool) -> block::Access {
+    match read_only {
+        true => block::Access::ReadOnly,
+        false => block::Access::Writable,
     }
 }

@@ -102,6 +102,14 @@ pub enum Invalid {
         /// Place of the segment in the disk.
         index: usize,
     },
+    /// A block device that can be no disk.
+    #[error("block device {id} is refused: {rule}")]
+    BlockDevice {
+        /// Its disk's id.
+        id: DiskId,
+        /// What has to hold.
+        rule: &'static str,
+    },
     /// More NICs than a machine can have.
     #[error("{count} NICs: {} are possible", limits::NICS)]
     Nics {

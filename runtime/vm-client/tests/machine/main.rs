@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and says aloud what it skips"
 )]
 
+mod block_devices;
 mod boot;
 mod endings;
 mod failures;

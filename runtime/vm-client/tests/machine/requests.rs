@@ -25,7 +25,7 @@ fn disk(id: &str, bytes: u64) -> DiskPlan {
     }
 }
 
-fn refusal(answer: Result<impl std::fmt::Debug, RequestError>) -> String {
+pub(crate) fn refusal(answer: Result<impl std::fmt::Debug, RequestError>) -> String {
     match answer {
         Err(RequestError::Refused { reason }) => reason,
         other => panic!("not refused: {other:?}"),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use monitor::{
-    Disk, Fd, Nic, PciAddress, Received, Reply, Request, Share, ShareServer, ShareStatus, ShareTag,
-    Status, VERSION, limits,
+    BlockDevice, Disk, DiskId, Fd, Nic, PciAddress, Received, Reply, Request, Share, ShareServer,
+    ShareStatus, ShareTag, Status, VERSION, limits,
 };
 
 use crate::{assemble::Machine, last_words::chain, launch::Parcel};
@@ -21,6 +21,9 @@ pub(super) fn answer(machine: &mut Machine, client: &OwnedFd, received: Received
             send(client, &reply, &[machine.pidfd.as_fd()])
         }
         Request::AddDisk(disk) => send(client, &add_disk(machine, &disk, fds), &[]),
+        Request::AddBlockDevice(device) => {
+            send(client, &add_block_device(machine, &device, fds), &[])
+        }
         Request::AddNic(nic) => send(client, &add_nic(machine, &nic, fds), &[]),
         Request::AddShare(share) => send(client, &add_share(machine, &share, fds), &[]),
         Request::RemoveDevice { pci_address } => {
@@ -84,16 +87,7 @@ fn share_status((tag, share): (&ShareTag, &crate::assemble::Share)) -> (ShareTag
 }
 
 fn add_disk(machine: &mut Machine, disk: &Disk, fds: Vec<OwnedFd>) -> Reply {
-    if machine.disks.contains_key(&disk.id) {
-        return Reply::Refused {
-            reason: format!("a disk {} is on the bus already", disk.id),
-        };
-    }
-    if machine.disks.len() >= limits::DISKS {
-        let reason = format!(
-            "{} disks are on the bus, which is all that fit",
-            limits::DISKS
-        );
+    if let Some(reason) = no_room(machine, &disk.id) {
         return Reply::Refused { reason };
     }
     if let Err(error) = disk.check(fds.len()) {
@@ -107,6 +101,33 @@ fn add_disk(machine: &mut Machine, disk: &Disk, fds: Vec<OwnedFd>) -> Reply {
         Ok(pci_address) => Reply::Added { pci_address },
         Err(error) => refused(&error),
     }
+}
+
+fn add_block_device(machine: &mut Machine, device: &BlockDevice, fds: Vec<OwnedFd>) -> Reply {
+    if let Some(reason) = no_room(machine, &device.id) {
+        return Reply::Refused { reason };
+    }
+    if let Err(error) = device.check(fds.len()) {
+        return refused(&error);
+    }
+    let disk = match Parcel::new(fds).block_device(device) {
+        Ok(disk) => disk,
+        Err(error) => return refused(&error),
+    };
+    match machine.add_disk(device.id.clone(), disk) {
+        Ok(pci_address) => Reply::Added { pci_address },
+        Err(error) => refused(&error),
+    }
+}
+
+/// Why no disk of this id can be added.
+fn no_room(machine: &Machine, id: &DiskId) -> Option<String> {
+    if machine.disks.contains_key(id) {
+        return Some(format!("a disk {id} is on the bus already"));
+    }
+    let most = limits::DISKS;
+    let full = machine.disks.len() >= most;
+    full.then(|| format!("{most} disks are on the bus, which is all that fit"))
 }
 
 fn add_nic(machine: &mut Machine, nic: &Nic, fds: Vec<OwnedFd>) -> Reply {

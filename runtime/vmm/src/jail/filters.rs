@@ -76,6 +76,12 @@ mod kvm {
     pub(super) const SET_GSI_ROUTING: u64 = 0x4008_ae6a;
 }
 
+/// A block device's requests, as numbered in include/uapi/linux/fs.h.
+mod block {
+    /// _IO(0x12, 119)
+    pub(super) const DISCARD: u64 = 0x1277;
+}
+
 /// A tap's requests, as numbered in include/uapi/linux/if_tun.h.
 mod tap {
     /// _IOW('T', 208, unsigned int)

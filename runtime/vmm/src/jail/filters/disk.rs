@@ -4,7 +4,7 @@ use libc::{SYS_fallocate, SYS_fdatasync, SYS_ioctl, SYS_preadv, SYS_pwritev};
 
 use super::{
     super::filter::{Argument, Rule},
-    kvm,
+    block, kvm,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -26,7 +26,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_fallocate,
         arguments: &[],
-        reason: "the guest discards or zeroes: the file gets a hole",
+        reason: "the guest discards or zeroes: the file gets a hole, a block device writes zeroes",
+    },
+    Rule {
+        syscall: SYS_ioctl,
+        arguments: &[Argument::Is(1, block::DISCARD)],
+        reason: "the guest discards what is on a block device of the host",
     },
     Rule {
         syscall: SYS_ioctl,

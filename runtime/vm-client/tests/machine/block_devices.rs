@@ -1,0 +1,111 @@
+//! Block devices of the host that a running monitor is given: real ones, loop devices.
+
+use std::{fs::File, process::Command};
+
+use vm_client::BlockDevicePlan;
+
+use crate::{
+    guest,
+    requests::refusal,
+    stage::{SOON, Scene, soon},
+};
+
+/// A loop device over a file, on a host that has them.
+struct Loop {
+    path: String,
+    _backing: tempfile::NamedTempFile,
+}
+
+impl Loop {
+    fn new(bytes: u64) -> Option<Self> {
+        let backing = tempfile::NamedTempFile::new().unwrap();
+        backing.as_file().set_len(bytes).unwrap();
+        let made = Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(backing.path())
+            .output();
+        match made {
+            Ok(made) if made.status.success() => Some(Self {
+                path: String::from_utf8(made.stdout).unwrap().trim().to_owned(),
+                _backing: backing,
+            }),
+            refused => {
+                eprintln!("SKIPPED: a loop device can't be made: {refused:?}");
+                None
+            }
+        }
+    }
+
+    fn plan(&self, id: &str, read_only: bool) -> BlockDevicePlan {
+        let opened = File::options()
+            .read(true)
+            .write(!read_only)
+            .open(&self.path);
+        BlockDevicePlan {
+            id: id.parse().unwrap(),
+            file: opened.unwrap(),
+            length: 1 << 20,
+            read_only,
+            block_bytes: 512,
+            discard_bytes: 4096,
+            writes_zeroes: true,
+        }
+    }
+
+    /// Detached at once only where nobody has it open: otherwise when the last one closes it.
+    fn is_free(&self) -> bool {
+        let status = Command::new("losetup")
+            .args(["--detach", &self.path])
+            .status();
+        assert!(status.unwrap().success());
+        let still = Command::new("losetup").arg(&self.path).output().unwrap();
+        !still.status.success()
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // The test has done it, unless it failed.
+        Command::new("losetup")
+            .args(["--detach", &self.path])
+            .output()
+            .ok();
+    }
+}
+
+#[tokio::test]
+async fn block_devices_come_and_go_and_are_closed() {
+    let Some(scene) = Scene::set() else { return };
+    let Some(device) = Loop::new(1 << 20) else {
+        return;
+    };
+    let monitor = scene.launch(guest::WAITS).await;
+    let add = async |plan| soon(monitor.add_block_device(plan)).await;
+    let written = add(device.plan("block-7.0-w", false)).await.unwrap();
+    let read = add(device.plan("block-7.0-r", true)).await.unwrap();
+    assert_ne!(written, read);
+    let disks = soon(monitor.status()).await.unwrap().disks;
+    assert_eq!(disks.get(&"block-7.0-r".parse().unwrap()), Some(&read));
+
+    let reason = refusal(add(device.plan("block-7.0-w", false)).await);
+    assert_eq!(reason, "a disk block-7.0-w is on the bus already");
+    let mut large = device.plan("large", false);
+    large.length = 2 << 20;
+    let reason = refusal(add(large).await);
+    assert!(reason.contains("make disk large"), "{reason}");
+    let mut small = device.plan("small", false);
+    small.block_bytes = 100;
+    let reason = refusal(add(small).await);
+    assert!(reason.contains("block device small is refused"), "{reason}");
+    let mut locked = device.plan("locked", true);
+    locked.read_only = false;
+    let reason = refusal(add(locked).await);
+    assert!(reason.contains("Writable disk"), "{reason}");
+
+    assert_eq!(soon(monitor.status()).await.unwrap().disks.len(), 2);
+    for address in [written, read] {
+        soon(monitor.remove_device(address)).await.unwrap();
+    }
+    assert!(device.is_free(), "the monitor has it open still");
+    soon(monitor.stop(SOON)).await;
+}
