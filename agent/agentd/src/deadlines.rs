@@ -54,6 +54,9 @@ pub(crate) const UNOPENED_CONNECTIONS: usize = 64;
 /// Containers of one pod. Kubernetes runs far fewer; this bounds what a mistaken host can make the agent hold.
 pub(crate) const MAX_CONTAINERS: usize = 1024;
 
+/// Disks of one container that are block devices to it; a guest's bus has room for fewer.
+pub(crate) const MAX_DISKS: usize = 64;
+
 /// Processes of one container that the agent keeps account of.
 pub(crate) const MAX_PROCESSES: usize = 1024;
 

@@ -3,6 +3,7 @@
 //! starts a container.
 
 mod arguments;
+mod container_disks;
 mod containers;
 mod deadlines;
 mod devices;

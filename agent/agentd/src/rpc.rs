@@ -12,6 +12,7 @@ use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
 
 use crate::{
     arguments::Setting,
+    container_disks::DiskPlan,
     containers::{FirstProcess, Owner, PodState},
     deadlines::{DEVICE_DEADLINE, MAX_DEVICE_DEADLINE},
     devices,
@@ -416,7 +417,15 @@ impl Service {
             ends_with_first_process: request.ends_with_first_process,
             user: None,
             mounts: VolumeMount::parse_all(&request.mounts)?,
+            disks: self.disks(&request.disks)?,
         })
+    }
+
+    fn disks(&self, disks: &[wire::ContainerDisk]) -> Result<Vec<DiskPlan>, Fault> {
+        if !disks.is_empty() && !self.setting.guest {
+            return Err(Fault::invalid("disks are for the agent of a guest only"));
+        }
+        DiskPlan::parse_all(disks)
     }
 
     fn image_files(&self, files: &[wire::ImageFile]) -> Result<ImageFiles, Fault> {

@@ -5,13 +5,14 @@ use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
 use agent::agent as wire;
 use container::{
     ChildStdio, Folder, Launch, LaunchError, Launched, Process as OciProcess, Spec, UserNamespace,
-    WindowSize, cgroup::Cgroup, mount_files, mount_volumes,
+    WindowSize, cgroup::Cgroup, mount_disks, mount_files, mount_volumes,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::task::spawn_blocking;
 
 use crate::{
     arguments::Setting,
+    container_disks::{self, DiskPlan},
     deadlines::DEVICE_DEADLINE,
     devices::{self, PciAddress},
     fault::{Fault, FaultKind},
@@ -44,6 +45,7 @@ pub(crate) struct ContainerPlan {
     /// The pod's, which the specification has joined. Its owner says it.
     pub(crate) user: Option<UserNamespace>,
     pub(crate) mounts: Vec<VolumeMount>,
+    pub(crate) disks: Vec<DiskPlan>,
 }
 
 /// In which PID namespace a container is.
@@ -137,6 +139,7 @@ pub(crate) async fn container(
         RootPlan::Directory(path) => Image::Directory(path.clone()),
         RootPlan::Files(files) => Image::Files(files.clone()),
     };
+    let disks = container_disks::bring_in(&plan.disks, plan.user.as_ref()).await?;
     let cgroup = setting.cgroup.join(plan.id.as_str());
     let folder = Folder::create(&setting.state, plan.id.as_str()).map_err(|error| {
         Fault::new(
@@ -167,6 +170,7 @@ pub(crate) async fn container(
             .map_err(|error| Fault::internal(&error))?;
         let mounts = volumes.bind(&plan.mounts, &folder, user.as_ref())?;
         mount_volumes(&mut spec, &mounts, &folder.root())?;
+        mount_disks(&mut spec, &disks, &folder.root())?;
         let files = files.of(&spec, folder.path(), user.as_ref().map(UserNamespace::root));
         let files = files.map_err(|error| Fault::internal(&error))?;
         mount_files(&mut spec, &files, &folder.root(), !read_only)?;

@@ -8,6 +8,7 @@ use crate::{account::Groups, failure::Failure};
 const PREFIX: &str = "cofferdam.agent.";
 const GROUPS: &str = "cofferdam.agent.groups";
 const DEVICES: &str = "cofferdam.agent.devices";
+const DISKS: &str = "cofferdam.agent.disks";
 
 /// Which of the image's groups the user gets.
 pub(crate) fn groups(spec: &Spec) -> Result<Groups, Failure> {
@@ -32,11 +33,16 @@ pub(crate) fn every_device(spec: &Spec) -> Result<bool, Failure> {
 pub(crate) fn check(spec: &Spec) -> Result<(), Failure> {
     let names = spec.annotations().iter().flat_map(|all| all.keys());
     for name in names {
-        if name.starts_with(PREFIX) && ![GROUPS, DEVICES].contains(&name.as_str()) {
+        if name.starts_with(PREFIX) && ![GROUPS, DEVICES, DISKS].contains(&name.as_str()) {
             return Err(Failure::invalid(format!(
                 "the annotation {name:?} is not known to this agent"
             )));
         }
+    }
+    match value(spec, DISKS) {
+        // They come beside the specification.
+        None | Some("mounted") => {}
+        Some(other) => return Err(unknown(DISKS, other)),
     }
     groups(spec).and_then(|_| every_device(spec)).map(|_| ())
 }

@@ -20,15 +20,20 @@ const OWN: [&str; 3] = ["pts", "shm", "mqueue"];
 /// Nodes that the container has of its own, whatever the guest's are.
 const TERMINALS: [&str; 2] = ["console", "ptmx"];
 
-/// Adds a node for each device below `folder` to the specification's.
+/// Adds a node for each device below `folder` to the specification's, but where something is mounted: it would be in the way.
 pub(crate) fn add(spec: &mut Spec, folder: &Path) -> Result<(), Failure> {
     let found = find(folder).map_err(|error| {
         Failure::internal(&format!("list the devices in {}", folder.display()), &error)
     })?;
+    let mounts = spec.mounts().clone().unwrap_or_default();
     if let Some(linux) = spec.linux_mut() {
         let mut all = linux.devices().clone().unwrap_or_default();
         for device in found {
-            if all.iter().all(|given| given.path() != device.path()) {
+            let given = all.iter().any(|given| given.path() == device.path());
+            let mounted = mounts
+                .iter()
+                .any(|mount| mount.destination() == device.path());
+            if !given && !mounted {
                 all.push(device);
             }
         }

@@ -17,6 +17,7 @@ pub mod cgroup;
 mod create;
 pub mod deadlines;
 mod device_filter;
+mod disks;
 mod exec;
 mod executor;
 mod failure;
@@ -40,6 +41,7 @@ mod user_namespace;
 mod volumes;
 
 pub use account::Identity;
+pub use disks::{DiskNode, mount_disks};
 pub use failure::{Failure, FailureKind};
 pub use files::{PodFile, mount_files};
 pub use folder::Folder;

@@ -27,7 +27,9 @@ pub use error::AgentError;
 pub use events::{Event, EventStream, ProcessEnd};
 pub use first_process::FirstProcess;
 pub use output::OutputStream;
-pub use request::{ContainerStart, ImageFile, PodStart, ProcessExec, ProcessRef, Root, Stdio};
+pub use request::{
+    ContainerDisk, ContainerStart, ImageFile, PodStart, ProcessExec, ProcessRef, Root, Stdio,
+};
 pub use stdin::StdinSink;
 pub use usage::{InterfaceUsage, PodUsage, Pressure, PressureShare, Traffic, Usage};
 pub use volume::{

@@ -62,6 +62,24 @@ pub struct ContainerStart {
     pub ends_with_first_process: bool,
     /// Each is possible after those before it.
     pub mounts: Vec<VolumeMount>,
+    /// Disks that it has as block devices.
+    pub disks: Vec<ContainerDisk>,
+}
+
+/// A disk that a container has as a block device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerDisk {
+    pub pci_address: String,
+    /// Absolute.
+    pub path: String,
+    /// Some of `r`, `w` and `m`.
+    pub access: String,
+    /// Permission bits of the node.
+    pub mode: u32,
+    /// Of the node, unless the pod has a user namespace.
+    pub uid: u32,
+    /// The same.
+    pub gid: u32,
 }
 
 /// What is below a container's writable layer.
@@ -160,7 +178,26 @@ impl From<ContainerStart> for wire::StartContainerRequest {
                 .into_iter()
                 .map(wire::VolumeMount::from)
                 .collect(),
+            disks: container
+                .disks
+                .into_iter()
+                .map(wire::ContainerDisk::from)
+                .collect(),
             stdio: Some(container.stdio.into()).into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<ContainerDisk> for wire::ContainerDisk {
+    fn from(disk: ContainerDisk) -> Self {
+        Self {
+            pci_address: disk.pci_address,
+            path: disk.path,
+            access: disk.access,
+            mode: disk.mode,
+            uid: disk.uid,
+            gid: disk.gid,
             ..Self::default()
         }
     }

@@ -197,6 +197,7 @@ impl Vm {
             target_container_id: String::new(),
             ends_with_first_process: false,
             mounts: Vec::new(),
+            disks: Vec::new(),
         };
         let mut events = self.agent.events(0).await?;
         self.agent.start_container(container, self.step()).await?;

@@ -28,13 +28,14 @@ fn every_node_is_found_but_the_containers_own() {
         return;
     }
     node("vda", FileType::BlockDevice, 254, 0).unwrap();
+    node("vdb", FileType::BlockDevice, 254, 16).unwrap();
     node("net/tun", character, 10, 200).unwrap();
     for own in ["pts/0", "console", "ptmx"] {
         node(own, character, 5, 1).unwrap();
     }
     fs::write(folder.path().join("file"), "").unwrap();
     symlink("null", folder.path().join("link")).unwrap();
-    let json = r#"{"ociVersion":"1.2.0","linux":{"devices":[{"path":"/dev/null","type":"c","major":1,"minor":3}]}}"#;
+    let json = r#"{"ociVersion":"1.2.0","mounts":[{"destination":"/dev/vdb"}],"linux":{"devices":[{"path":"/dev/null","type":"c","major":1,"minor":3}]}}"#;
     let mut spec: Spec = serde_json::from_str(json).unwrap();
     add(&mut spec, folder.path()).unwrap();
     let mut found: Vec<_> = spec

@@ -10,8 +10,8 @@ use std::{
 };
 
 use agent_client::{
-    Agent, AgentError, Connector, ContainerStart, Event, EventStream, FirstProcess, Output,
-    OutputStream, ProcessEnd, ProcessExec, ProcessRef, Root, Stdio, VolumeMount,
+    Agent, AgentError, Connector, ContainerDisk, ContainerStart, Event, EventStream, FirstProcess,
+    Output, OutputStream, ProcessEnd, ProcessExec, ProcessRef, Root, Stdio, VolumeMount,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -35,6 +35,7 @@ pub(crate) struct Wanted {
     pub(crate) share_pid_namespace: bool,
     pub(crate) target: String,
     pub(crate) mounts: Vec<VolumeMount>,
+    pub(crate) disks: Vec<ContainerDisk>,
 }
 
 /// What a finished process left.
@@ -146,6 +147,7 @@ impl Host {
             target_container_id: wanted.target,
             ends_with_first_process: false,
             mounts: wanted.mounts,
+            disks: wanted.disks,
         };
         self.agent.start_container(container, DEADLINE).await
     }
@@ -318,6 +320,7 @@ pub(crate) fn command(args: &[&str]) -> Wanted {
         share_pid_namespace: false,
         target: String::new(),
         mounts: Vec::new(),
+        disks: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@
     reason = "a test stops where it fails and says what it skips"
 )]
 
+mod block_device;
 mod dial;
 mod files;
 mod host;

@@ -452,6 +452,7 @@ async fn pod_is_made_once_with_its_container() {
         target_container_id: String::new(),
         ends_with_first_process: false,
         mounts: Vec::new(),
+        disks: Vec::new(),
     };
     let mut pod = PodStart {
         pod_id: "p".into(),

@@ -142,6 +142,7 @@ async fn run_first_process(
         },
         ends_with_first_process: spec.namespaces.pid == NamespaceOf::Node,
         mounts,
+        disks: Vec::new(),
     };
     let first = agent_call(
         "start the container",
