@@ -19,6 +19,7 @@ mod exec_output;
 mod executed;
 mod exporter;
 mod failure;
+mod host_devices;
 mod host_mounts;
 mod ids;
 mod image_service;

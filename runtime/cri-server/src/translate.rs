@@ -3,6 +3,7 @@
 mod cgroup;
 mod container_plan;
 mod container_status;
+mod devices;
 mod filter;
 mod image;
 mod metrics;
@@ -21,6 +22,7 @@ mod volumes;
 pub(crate) use cgroup::cgroup;
 pub(crate) use container_plan::{Planned, apparmor_profile, container_plan, seccomp_file};
 pub(crate) use container_status::{container, container_status};
+pub(crate) use devices::{Devices, devices};
 pub(crate) use filter::{
     container_matches, container_stats_match, image_matches, sandbox_matches, sandbox_stats_match,
 };

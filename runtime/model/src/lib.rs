@@ -24,7 +24,7 @@ pub use mount::{HostVolume, Mount};
 pub use network::{
     Address, BadMac, Interface, Mac, Neighbour, PodNetwork, Prefix, Route, RouteKind, Rule,
 };
-pub use security::{CapabilityChanges, Device, Seccomp, Security};
+pub use security::{BlockDevice, CapabilityChanges, Device, Seccomp, Security};
 pub use size::VmSize;
 pub use stages::{Stage, Stages};
 pub use user::{GroupsOfImage, User};

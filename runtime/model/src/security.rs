@@ -1,5 +1,7 @@
 //! What a container may do beyond what its user may. Main type: [`Security`]. Its neighbour above is `container`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// What a container may do.
@@ -19,6 +21,8 @@ pub struct Security {
     pub read_only_paths: Option<Vec<String>>,
     /// Devices that it may use beside null, zero, full, random, urandom and tty, which every container has.
     pub devices: Vec<Device>,
+    /// Block devices of the host that it works on itself. Only of a pod in a VM.
+    pub block_devices: Vec<BlockDevice>,
     /// It can't use others, also where it may not make nodes of them: it may mount some. A privileged one can.
     pub filters_devices: bool,
     /// The AppArmor profile that its processes run under, which the kernel has.
@@ -60,4 +64,29 @@ pub struct Device {
     pub container_path: String,
     /// Some of `r`, `w` and `m` (mknod).
     pub permissions: String,
+}
+
+/// A block device of the host that a container in a VM has as one of its own: Kubernetes' `volumeDevices`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockDevice {
+    /// Where the host has it, without links.
+    pub host_path: PathBuf,
+    /// Where the container has it; absolute.
+    pub container_path: String,
+    /// Some of `r`, `w` and `m` (mknod). Without `w` it can't be written to, whoever tries.
+    pub permissions: String,
+    /// Permission bits of the container's node, and its owner. In a user namespace it belongs to the namespace's root.
+    pub mode: u32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl BlockDevice {
+    /// Whether it can't be written to.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        !self.permissions.contains('w')
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use model::{ContainerId, ContainerSpec, ExitStatus, Identity};
 use serde::{Deserialize, Serialize};
+use vm_client::PciAddress;
 
 use crate::{
     home::ImagePlace,
@@ -40,6 +41,9 @@ pub struct Container {
     /// What it mounts.
     #[serde(default)]
     pub(crate) mounts: Vec<Mounted>,
+    /// Where its block devices are, in the order of its specification, while they are there.
+    #[serde(default)]
+    pub(crate) disks: Vec<PciAddress>,
 }
 
 impl Container {

@@ -5,6 +5,7 @@ use model::Fault;
 use thiserror::Error;
 use vm_client::{Ending, LaunchError, RequestError};
 
+use crate::block_devices::OpenError as BlockDeviceError;
 use crate::cgroup::CgroupError;
 use crate::home::HostAgentError;
 use crate::oci::SpecificationError;
@@ -100,6 +101,20 @@ pub enum PodError {
     /// The image's disk.
     #[error("add the image's disk to the pod's VM")]
     Disk(#[source] RequestError),
+    /// A block device of the host.
+    #[error("give the block device {} of the node to pod {pod}", path.display())]
+    BlockDevice {
+        /// Where the host has it.
+        path: std::path::PathBuf,
+        /// The pod.
+        pod: String,
+        /// Why it can't be had.
+        #[source]
+        source: BlockDeviceError,
+    },
+    /// A block device that no container has any more.
+    #[error("take a block device off the bus of the pod's VM")]
+    BlockDeviceStays(#[source] RequestError),
     /// A network device.
     #[error("add network device {name} to the pod's VM")]
     Nic {
@@ -177,10 +192,17 @@ impl PodError {
             | Self::ContainerExists { .. }
             | Self::ContainerState { .. } => Fault::Refused,
             Self::NoContainer { .. } => Fault::NotFound,
-            Self::Unserved(_) | Self::Share(_) => Fault::Invalid,
-            Self::Launch(_) | Self::Cgroup(_) | Self::Scratch(_) | Self::HostAgent(_) => {
-                Fault::HostUnfit
+            Self::BlockDevice {
+                source: BlockDeviceError::Kind,
+                ..
             }
+            | Self::Unserved(_)
+            | Self::Share(_) => Fault::Invalid,
+            Self::BlockDevice { .. }
+            | Self::Launch(_)
+            | Self::Cgroup(_)
+            | Self::Scratch(_)
+            | Self::HostAgent(_) => Fault::HostUnfit,
             Self::GuestEnded { .. }
             | Self::HostAgentEnded { .. }
             | Self::AgentLost { .. }

@@ -48,6 +48,8 @@ pub(crate) struct Places {
     pub(crate) root: ImagePlace,
     /// In the order of its mounts.
     pub(crate) images: Vec<ImagePlace>,
+    /// Of its block devices, in order.
+    pub(crate) disks: Vec<PciAddress>,
 }
 
 impl Home {
@@ -100,6 +102,7 @@ impl Home {
             Self::Host(_) => Ok(Places {
                 root: files(root),
                 images: images.into_iter().map(files).collect(),
+                disks: Vec::new(),
             }),
         }
     }

@@ -11,6 +11,7 @@
 //! restart of the daemon ────► recovery from the records         recover.rs, book.rs
 //! ```
 
+mod block_devices;
 mod book;
 mod cgroup;
 mod connect;
@@ -39,6 +40,7 @@ pub use agent_client::{
     AgentError as StreamError, InterfaceUsage, PROTOCOL_VERSION as AGENT_PROTOCOL, PodUsage,
     Pressure, PressureShare, Traffic, Usage,
 };
+pub use block_devices::OpenError as BlockDeviceError;
 pub use cgroup::{CgroupDriver, CgroupError, CgroupParent, CgroupParentError, CgroupPlan};
 pub use connect::{AttachEnd, AttachPlan, Attached};
 pub use container::{Container, ContainerPhase, Exit, ExitCause, Note};
@@ -47,7 +49,9 @@ pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
 pub use home::HostAgentError;
 pub use launch::Booted;
-pub use oci::{ProfileError, SpecificationError, check_container, check_user_namespace};
+pub use oci::{
+    ProfileError, SpecificationError, check_container, check_user_namespace, guest_has_device,
+};
 pub use pieces::{PieceReader, pieces};
 pub use plan::{
     ContainerPlan, ExecPlan, GuestPlan, Hold, HomePlan, HostPlan, Identity, Lifetime, MountPlan,

@@ -19,7 +19,8 @@ use oci_spec::runtime::{
 };
 
 pub use self::{
-    error::SpecificationError, namespaces::check_user_namespace, seccomp::ProfileError,
+    devices::guest_has_device, error::SpecificationError, namespaces::check_user_namespace,
+    seccomp::ProfileError,
 };
 use crate::{error::PodError, plan::ExecPlan};
 
@@ -55,7 +56,7 @@ pub(crate) fn specification(
         .build()?;
     let annotations = user::annotation(&container.user)
         .into_iter()
-        .chain(devices::annotation(&container.security));
+        .chain(devices::annotations(&container.security));
     let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)
         .process(process)
@@ -110,6 +111,7 @@ fn linux(
     if let Some(filter) = seccomp::filter(security, capabilities)? {
         linux = linux.seccomp(filter);
     }
+    devices::check_block_devices(&security.block_devices)?;
     let nodes = devices::nodes(security)?;
     if !nodes.is_empty() {
         linux = linux.devices(nodes);

@@ -5,6 +5,7 @@
 mod command;
 mod containers;
 mod deeds;
+mod devices;
 mod entry;
 mod limits;
 mod logs;
@@ -28,12 +29,13 @@ use vm_client::Running;
 
 use crate::{
     Deadlines,
+    block_devices::BlockDevices,
     book::{Book, PodRecord},
     container::Container,
     error::PodError,
     handle::Pod,
     home::{Ended, Home},
-    shares::{self, Shares},
+    shares::Shares,
     state::pod::{self as state, Deed, Fact, Phase},
     status::{PodPhase, PodStatus},
     teardown::Held,
@@ -85,9 +87,14 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
     let home = held.as_ref().and_then(|held| held.home.clone());
     let monitor = home.as_ref().and_then(Home::monitor);
     let cgroup = held.as_ref().and_then(|held| held.cgroup.as_ref());
+    let agents = held.as_ref().zip(agent.as_ref());
     let shares = held
         .as_ref()
-        .and_then(|held| shares_of(held, share_server, deadlines));
+        .and_then(|held| devices::shares(held, share_server, deadlines));
+    // Only a pod that was just launched says how long that took.
+    let known = launch.is_none().then_some(containers.as_slice());
+    let block_devices =
+        agents.and_then(|(held, agent)| devices::block_devices(held, agent, known, deadlines));
     let entries = containers
         .into_iter()
         .map(|container| (container.id.clone(), Entry::recovered(container)))
@@ -116,6 +123,7 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         deeds: JoinSet::new(),
         watchers: BTreeMap::new(),
         shares,
+        block_devices,
         stop_replies: Vec::new(),
         forget_replies: Vec::new(),
         deadlines,
@@ -130,17 +138,6 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
     };
     tokio::spawn(owner.run(inbox).instrument(span));
     pod
-}
-
-fn shares_of(held: &Held, program: PathBuf, deadlines: Deadlines) -> Option<Shares> {
-    let parts = shares::Parts {
-        program,
-        folder: held.folder.path().to_owned(),
-        cgroup: held.cgroup.clone(),
-        monitor: Arc::clone(held.home.as_ref()?.monitor()?),
-        deadlines,
-    };
-    Some(Shares::begin(parts))
 }
 
 struct Owner {
@@ -161,6 +158,8 @@ struct Owner {
     watchers: BTreeMap<VolumeId, Watcher>,
     /// While a VM lives.
     shares: Option<Shares>,
+    /// The same.
+    block_devices: Option<BlockDevices>,
     status: watch::Sender<Arc<PodStatus>>,
     stop_replies: Vec<Reply<()>>,
     forget_replies: Vec<Reply<()>>,
@@ -316,6 +315,7 @@ impl Owner {
         self.home = None;
         self.watchers.clear();
         self.shares = None;
+        self.block_devices = None;
         if let Some(held) = self.held.take() {
             self.deeds.spawn(deeds::tear_down(held, self.deadlines));
         }

@@ -18,6 +18,7 @@ mod whole_run;
 
 mod check;
 mod cri_attach;
+mod cri_block;
 mod cri_cgroup;
 mod cri_container;
 mod cri_events;
@@ -99,6 +100,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_volumes", cri_volumes::TESTS),
     ("cri_shares", cri_shares::TESTS),
     ("cri_scratch", cri_scratch::TESTS),
+    ("cri_block", cri_block::TESTS),
     ("cri_user_namespaces", cri_user_namespaces::TESTS),
     ("cri_host_pods", cri_host_pods::TESTS),
 ];

@@ -9,12 +9,12 @@ use pod::{ContainerPlan, MountPlan, OutputTo, Root, RootSegment, VolumeSource};
 use tonic::Status;
 
 use crate::{
-    apparmor, failure, host_mounts, ids,
+    apparmor, failure, host_devices, host_mounts, ids,
     node::Node,
     note::Created,
     pods::{ContainerReservation, Known},
     seccomp_profile,
-    translate::{self, Planned, PlannedMount, PlannedSource, PodKind},
+    translate::{self, Devices, Planned, PlannedMount, PlannedSource, PodKind},
     work,
 };
 
@@ -38,7 +38,8 @@ pub(crate) async fn create_container(
     let (image, rootfs) = open_image(node, asked, kind).await?;
     let defaults = node.settings.container;
     let sandbox = (&known.sandbox.config, kind);
-    let planned = translate::container_plan(&config, sandbox, &image, defaults, profile)?;
+    let devices = devices(&config, kind).await?;
+    let planned = translate::container_plan(&config, sandbox, &image, defaults, profile, devices)?;
     if let Some(profile) = translate::apparmor_profile(&config) {
         apparmor::check_loaded(profile.to_owned()).await?;
     }
@@ -97,6 +98,15 @@ fn find_target(
     }
     options.target_id = found.id.to_string();
     Ok(())
+}
+
+/// The devices that the container asks for, told apart by what the host has there.
+async fn devices(config: &ContainerConfig, kind: PodKind) -> Result<Devices, Status> {
+    let asked = config.devices.iter();
+    let paths: Vec<_> = asked.map(|device| device.host_path.clone()).collect();
+    let look = move || paths.iter().map(|path| host_devices::look(path)).collect();
+    let found: Result<_, Status> = work::blocking(look).await?;
+    Ok(translate::devices(config, found?, kind)?)
 }
 
 /// What the container mounts. The names of images become those that never lead to another one.

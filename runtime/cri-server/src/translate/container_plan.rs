@@ -16,6 +16,7 @@ use pod::SpecificationError;
 
 pub(crate) use self::{check::apparmor_profile, security::seccomp_file};
 use super::{
+    devices::Devices,
     pod_kind::{self, PodKind},
     refusal::Refusal,
     resources, signal,
@@ -46,6 +47,7 @@ pub(crate) fn container_plan(
     image: &Image,
     defaults: ContainerDefaults,
     seccomp_profile: Option<String>,
+    devices: Devices,
 ) -> Result<Planned, Refusal> {
     let user = user_namespace(sandbox.linux.as_ref())?;
     check::check(config, sandbox, (kind, user.as_ref()))?;
@@ -68,7 +70,7 @@ pub(crate) fn container_plan(
         limits: own_limits.changed(&resources::limits_change(&resources)?),
         read_only_root: asked.readonly_rootfs,
         no_new_privileges: asked.no_new_privs,
-        security: security::security(config, seccomp_profile, kind)?,
+        security: security::security(config, seccomp_profile, kind, devices)?,
         namespaces: security::namespaces(&asked, of_pod, (kind, user))?,
         rlimits: Vec::new(),
         oom_score_adj: resources::oom_score_adj(&resources)?,

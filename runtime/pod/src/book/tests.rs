@@ -37,6 +37,7 @@ fn container(id: &str, phase: ContainerPhase) -> Container {
         writable_bytes: 4096,
         image: Some(ImagePlace::Disk("0000:00:04.0".parse().unwrap())),
         mounts: Vec::new(),
+        disks: vec!["0000:00:07.0".parse().unwrap()],
     }
 }
 

@@ -146,7 +146,12 @@ pub(crate) async fn add_disks(
     match result.await {
         Ok(root) => {
             let images = added.into_iter().skip(1).collect();
-            Ok(Places { root, images })
+            let disks = Vec::new();
+            Ok(Places {
+                root,
+                images,
+                disks,
+            })
         }
         Err(error) => {
             remove_disks(monitor, added).await;

@@ -76,12 +76,16 @@ impl Owner {
             writable_bytes: root.writable_bytes,
             image: None,
             mounts,
+            disks: Vec::new(),
         };
+        let wanted = container.spec.security.block_devices.clone();
         let hold = Box::new((root.hold, images.holds));
         let entry = Entry::new(container, output, hold);
         self.entries.insert(id.clone(), entry);
         let files = (root.segments, images.files);
-        self.deeds.spawn(deeds::place(home, id, files, reply));
+        let devices = (self.block_devices.clone(), wanted);
+        self.deeds
+            .spawn(deeds::place(home, id, files, devices, reply));
     }
 
     pub(super) async fn placed(
@@ -110,14 +114,6 @@ impl Owner {
         // Shown before it is said.
         self.publish();
         drop(reply.send(Ok(())));
-    }
-
-    /// Takes away the images of a container that could not be kept; the agent has not seen them.
-    fn release_images(&mut self, entry: Option<&Entry>) {
-        let images = entry.map(|entry| entry.container().images());
-        if let (Some(home), Some(images)) = (self.home.clone(), images) {
-            self.deeds.spawn(deeds::take_away(home, images));
-        }
     }
 
     pub(super) async fn start(&mut self, id: &ContainerId, reply: Reply<Option<Streams>>) {
@@ -325,6 +321,7 @@ impl Owner {
             with_caller: entry.output == OutputTo::Caller,
             home: self.home.clone(),
             agent: self.agent.borrow().clone(),
+            devices: self.block_devices.clone(),
             follower: entry.follower.take(),
             book: self.book.clone(),
         };
@@ -372,6 +369,7 @@ impl Owner {
             container: id.clone(),
             home: self.home.clone(),
             agent: self.agent.borrow().clone(),
+            devices: self.block_devices.clone(),
             images: entry.container().images(),
             book: self.book.clone(),
         };

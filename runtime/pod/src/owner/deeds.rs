@@ -1,16 +1,18 @@
 //! What the owner has done by tasks beside it, because it takes time. Each ends in an [`Outcome`] that the owner is told.
 
-use agent_client::{Agent, ContainerStart, Output, Root as AgentRoot, Stdio};
-use model::{ContainerId, LimitsChange, NamespaceOf};
+use agent_client::{Agent, ContainerDisk, ContainerStart, Output, Root as AgentRoot, Stdio};
+use model::{BlockDevice, ContainerId, LimitsChange, NamespaceOf};
 use oci_spec::runtime::Spec;
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
+use vm_client::PciAddress;
 
 use super::containers::{StartedContainer, first_process};
 use crate::{
     Deadlines,
+    block_devices::BlockDevices,
     book::Book,
     container::Container,
     error::PodError,
@@ -62,9 +64,14 @@ pub(super) async fn place(
     home: Home,
     container: ContainerId,
     (root, images): (Vec<RootSegment>, Vec<Vec<RootSegment>>),
+    devices: (Option<BlockDevices>, Vec<BlockDevice>),
     reply: oneshot::Sender<Result<(), PodError>>,
 ) -> Outcome {
-    let result = home.place(&container, root, images).await;
+    let placed = home.place(&container, root, images).await;
+    let result = match placed {
+        Ok(places) => with_devices(&home, &container, places, devices).await,
+        Err(error) => Err(error),
+    };
     Outcome::Placed {
         container,
         result,
@@ -72,9 +79,53 @@ pub(super) async fn place(
     }
 }
 
-pub(super) async fn take_away(home: Home, images: Vec<ImagePlace>) -> Outcome {
+/// Puts its block devices beside the images that are in place: all of that, or none.
+async fn with_devices(
+    home: &Home,
+    container: &ContainerId,
+    mut places: Places,
+    (devices, wanted): (Option<BlockDevices>, Vec<BlockDevice>),
+) -> Result<Places, PodError> {
+    if wanted.is_empty() {
+        return Ok(places);
+    }
+    let got = match devices {
+        Some(devices) => devices.get(container.clone(), wanted).await,
+        // On the node there is no bus to put them on.
+        None => Err(PodError::TornDown),
+    };
+    match got {
+        Ok(disks) => {
+            places.disks = disks;
+            Ok(places)
+        }
+        Err(error) => {
+            places.images.push(places.root);
+            home.take_away(places.images).await;
+            Err(error)
+        }
+    }
+}
+
+pub(super) async fn take_away(
+    home: Home,
+    container: ContainerId,
+    images: Vec<ImagePlace>,
+    devices: Option<BlockDevices>,
+) -> Outcome {
     home.take_away(images).await;
+    free_devices(devices.as_ref(), &container).await;
     Outcome::Nothing
+}
+
+/// What can't be taken away is said in the log: nobody has it, so it goes with the next one that does, or with the pod.
+async fn free_devices(devices: Option<&BlockDevices>, container: &ContainerId) {
+    if let Some(devices) = devices
+        && let Err(error) = devices.free(container.clone()).await
+    {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(%container, error, "a block device stays in the pod's VM");
+    }
 }
 
 /// What a start needs.
@@ -142,7 +193,7 @@ async fn run_first_process(
         },
         ends_with_first_process: spec.namespaces.pid == NamespaceOf::Node,
         mounts,
-        disks: Vec::new(),
+        disks: disks(&start.container),
     };
     let first = agent_call(
         "start the container",
@@ -163,6 +214,20 @@ async fn run_first_process(
         user: first.user,
         followed,
     })
+}
+
+/// Where the container has its block devices.
+fn disks(container: &Container) -> Vec<ContainerDisk> {
+    let devices = container.spec.security.block_devices.iter();
+    let disk = |(device, address): (&BlockDevice, &PciAddress)| ContainerDisk {
+        pci_address: address.to_string(),
+        path: device.container_path.clone(),
+        access: device.permissions.clone(),
+        mode: device.mode,
+        uid: device.uid,
+        gid: device.gid,
+    };
+    devices.zip(&container.disks).map(disk).collect()
 }
 
 /// Connects a process's standard streams from their beginning.
@@ -206,6 +271,7 @@ pub(super) struct Settle {
     pub(super) with_caller: bool,
     pub(super) home: Option<Home>,
     pub(super) agent: Option<Agent>,
+    pub(super) devices: Option<BlockDevices>,
     pub(super) follower: Option<Follower>,
     pub(super) book: Option<Book>,
 }
@@ -218,6 +284,7 @@ pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
         with_caller,
         home,
         agent,
+        devices,
         follower,
         book,
     } = settle;
@@ -232,7 +299,7 @@ pub(super) async fn settle(settle: Settle, deadlines: Deadlines) -> Outcome {
     // Streams that a caller reads end with the container in the guest, so it stays there until it is removed or the pod ends.
     let frees = !with_caller && !images_gone && is_recorded(book.as_ref(), &container).await;
     if let (true, Some(home), Some(agent)) = (frees, home, agent) {
-        match free(&home, &agent, &container, deadlines).await {
+        match free(&home, &agent, (&container, devices.as_ref()), deadlines).await {
             Ok(()) => images_gone = true,
             Err(error) => {
                 tracing::warn!(container = %id, error = &error as &dyn std::error::Error, "something of an ended container stays in the guest");
@@ -264,12 +331,15 @@ async fn is_recorded(book: Option<&Book>, container: &Container) -> bool {
 async fn free(
     home: &Home,
     agent: &Agent,
-    container: &Container,
+    (container, devices): (&Container, Option<&BlockDevices>),
     deadlines: Deadlines,
 ) -> Result<(), PodError> {
     let work = async {
         let removed = agent.remove_container(container.id.as_str(), deadlines.call);
         agent_call("have the agent remove the container", removed).await?;
+        if let Some(devices) = devices.filter(|_has| !container.disks.is_empty()) {
+            devices.free(container.id.clone()).await?;
+        }
         volumes::free(agent, home, container, deadlines.call).await?;
         match &container.image {
             Some(image) => home.free(agent, image, deadlines.call).await,
@@ -284,6 +354,7 @@ pub(super) struct Remove {
     pub(super) container: ContainerId,
     pub(super) home: Option<Home>,
     pub(super) agent: Option<Agent>,
+    pub(super) devices: Option<BlockDevices>,
     pub(super) images: Vec<ImagePlace>,
     pub(super) book: Option<Book>,
 }
@@ -293,6 +364,7 @@ pub(super) async fn remove(remove: Remove, deadlines: Deadlines) -> Outcome {
         container,
         home,
         agent,
+        devices,
         images,
         book,
     } = remove;
@@ -305,6 +377,7 @@ pub(super) async fn remove(remove: Remove, deadlines: Deadlines) -> Outcome {
             tracing::warn!(%container, error = &error as &dyn std::error::Error, "a container stays with the pod's agent");
         }
         home.take_away(images).await;
+        free_devices(devices.as_ref(), &container).await;
     }
     let result = match book {
         Some(book) => book

@@ -88,6 +88,7 @@ impl Entry {
     pub(super) fn set_images(&mut self, places: Places) {
         let container = Arc::make_mut(&mut self.container);
         container.image = Some(places.root);
+        container.disks = places.disks;
         let mut images = places.images.into_iter();
         for mounted in &mut container.mounts {
             if let Source::Image { image, .. } = &mut mounted.source {
@@ -103,6 +104,7 @@ impl Entry {
         }
         let container = Arc::make_mut(&mut self.container);
         container.image = None;
+        container.disks.clear();
         for mounted in &mut container.mounts {
             if let Source::Image { image, .. } = &mut mounted.source {
                 *image = None;

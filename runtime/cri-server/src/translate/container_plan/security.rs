@@ -6,16 +6,15 @@
 use std::path::PathBuf;
 
 use cri::v1::{
-    ContainerConfig, Device as CriDevice, LinuxContainerSecurityContext, NamespaceMode,
-    NamespaceOption, security_profile::ProfileType,
+    ContainerConfig, LinuxContainerSecurityContext, NamespaceMode, NamespaceOption,
+    security_profile::ProfileType,
 };
 use model::{
-    CapabilityChanges, ContainerId, Device, NamespaceOf, Namespaces, Seccomp, Security,
-    UserNamespace,
+    CapabilityChanges, ContainerId, NamespaceOf, Namespaces, Seccomp, Security, UserNamespace,
 };
 
 use super::check::apparmor_profile;
-use crate::translate::{pod_kind::PodKind, refusal::Refusal};
+use crate::translate::{devices::Devices, pod_kind::PodKind, refusal::Refusal};
 
 /// What is said of seccomp.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,13 +44,15 @@ pub(super) fn security(
     config: &ContainerConfig,
     profile_text: Option<String>,
     kind: PodKind,
+    devices: Devices,
 ) -> Result<Security, Refusal> {
-    let devices = config.devices.iter().map(device).collect();
+    let Devices { of_guest, block } = devices;
     let filters_devices = kind == PodKind::Host;
     let Some(asked) = super::security_context(config) else {
         return Ok(Security {
             seccomp: Seccomp::Unconfined,
-            devices,
+            devices: of_guest,
+            block_devices: block,
             filters_devices,
             ..Security::default()
         });
@@ -73,18 +74,11 @@ pub(super) fn security(
         seccomp,
         masked_paths: Some(asked.masked_paths.clone()),
         read_only_paths: Some(asked.readonly_paths.clone()),
-        devices,
+        devices: of_guest,
+        block_devices: block,
         filters_devices,
         apparmor_profile: apparmor_profile(config).map(str::to_owned),
     })
-}
-
-fn device(device: &CriDevice) -> Device {
-    Device {
-        host_path: device.host_path.clone(),
-        container_path: device.container_path.clone(),
-        permissions: device.permissions.clone(),
-    }
 }
 
 /// Nothing said is no filter (api.proto, seccomp_profile_path: "" is "identical with unconfined"). kubelet always names one.

@@ -10,6 +10,7 @@ use model::{GroupsOfImage, NamespaceOf, User};
 use oci_spec::image::{ConfigBuilder, ImageConfigurationBuilder, RootFsBuilder};
 
 use super::*;
+use crate::{host_devices::HostDevice, translate::devices};
 
 mod node;
 
@@ -107,7 +108,9 @@ fn plan_of(
     sandbox: &PodSandboxConfig,
     kind: PodKind,
 ) -> Result<Planned, Refusal> {
-    container_plan(config, (sandbox, kind), &image(), DEFAULTS, None)
+    let found = vec![HostDevice::Other; config.devices.len()];
+    let devices = devices(config, found, kind)?;
+    container_plan(config, (sandbox, kind), &image(), DEFAULTS, None, devices)
 }
 
 fn key_value(key: &str, value: &[u8]) -> KeyValue {

@@ -89,6 +89,53 @@ fn filter_is_there_where_a_node_could_be_made() {
         ..adds("ALL")
     };
     assert_eq!(count(&privileged), 0);
-    assert!(annotation(&privileged).is_some());
-    assert!(annotation(&adds("ALL")).is_none());
+    assert_eq!(annotations(&privileged).count(), 1);
+    assert_eq!(annotations(&adds("ALL")).count(), 0);
+}
+
+fn block_device(container: &str, permissions: &str) -> BlockDevice {
+    BlockDevice {
+        host_path: "/dev/sdb".into(),
+        container_path: container.into(),
+        permissions: permissions.into(),
+        mode: 0o660,
+        uid: 0,
+        gid: 6,
+    }
+}
+
+#[test]
+fn block_device_has_a_filter_whose_rule_is_the_agents() {
+    let security = Security {
+        block_devices: vec![block_device("/dev/xvda", "rwm")],
+        ..Security::default()
+    };
+    check_block_devices(&security.block_devices).unwrap();
+    assert_eq!(rules(&security, &Capabilities::new()).unwrap().len(), 1);
+    assert!(nodes(&security).unwrap().is_empty());
+    let said: Vec<_> = annotations(&security).collect();
+    let name = "cofferdam.agent.disks".to_owned();
+    assert_eq!(said, [(name, "mounted".to_owned())]);
+}
+
+#[test]
+fn block_device_may_be_at_any_path_from_the_root() {
+    let check = |container: &str, permissions: &str, expect: Option<&str>| {
+        let checked = check_block_devices(&[block_device(container, permissions)]);
+        match (checked.map_err(|error| error.to_string()), expect) {
+            (Ok(()), None) => {}
+            (Err(text), Some(words)) => {
+                assert!(text.contains(words) && text.contains("/dev/sdb"), "{text}");
+            }
+            (found, expect) => panic!("{found:?}, not {expect:?}"),
+        }
+    };
+    check("/mnt/volume1", "rwm", None);
+    check("/dev/block/data", "r", None);
+    for path in ["", "/", "dev/xvda", "/dev/../etc/passwd", "/dev//a"] {
+        check(path, "rwm", Some("no path from the root"));
+    }
+    for permissions in ["", "x"] {
+        check("/dev/xvda", permissions, Some("r, w and m are known"));
+    }
 }

@@ -25,7 +25,10 @@ fn without_a_context_all_but_seccomp_is_the_runtimes() {
         seccomp: Seccomp::Unconfined,
         ..Security::default()
     };
-    assert_eq!(security(&nothing, None, PodKind::Vm), Ok(expect));
+    assert_eq!(
+        security(&nothing, None, PodKind::Vm, Devices::default()),
+        Ok(expect)
+    );
     assert_eq!(seccomp_file(&nothing), Ok(None));
 }
 
@@ -52,7 +55,10 @@ fn context_is_passed_on_as_it_is() {
         read_only_paths: Some(Vec::new()),
         ..Security::default()
     };
-    assert_eq!(security(&config(asked), None, PodKind::Vm), Ok(expect));
+    assert_eq!(
+        security(&config(asked), None, PodKind::Vm, Devices::default()),
+        Ok(expect)
+    );
 }
 
 #[test]
@@ -74,7 +80,9 @@ fn seccomp_is_the_one_that_is_named() {
         assert_eq!(seccomp_file(&config), Ok(file.map(PathBuf::from)));
         let text = file.map(|_path| "{}".to_owned());
         assert_eq!(
-            security(&config, text, PodKind::Vm).unwrap().seccomp,
+            security(&config, text, PodKind::Vm, Devices::default())
+                .unwrap()
+                .seccomp,
             expect
         );
     };

@@ -1,0 +1,292 @@
+//! Block devices of the host that a pod's guest works on itself: opened, put on the VM's bus, and taken off it with the last container that has
+//! them. Main type: [`BlockDevices`]. Above: `owner`; below: `open`, `vm-client` and `agent-client`.
+//!
+//! One task owns them; who wants one asks it. A device has one disk for each right, whatever it is called on the host, and the disk's name says
+//! which it is. So a daemon after this one asks the monitor what is there, and the records of containers who has it; what nobody has goes.
+
+mod open;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use agent_client::{Agent, AgentError};
+use model::{BlockDevice, ContainerId, PodId};
+use tokio::sync::{mpsc, oneshot};
+use vm_client::{DiskId, Monitor, PciAddress};
+
+pub use self::open::OpenError;
+use self::open::{NAME, Opened};
+use crate::{Deadlines, container::Container, error::PodError, launch::agent_call};
+
+/// Who waits for the task before others wait to ask it.
+const WAITING: usize = 16;
+
+/// What the task is made of.
+pub(crate) struct Parts {
+    pub(crate) pod: PodId,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) agent: Agent,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// The way to the task. When the last one is dropped the task ends, and the disks stay.
+#[derive(Clone)]
+pub(crate) struct BlockDevices(mpsc::Sender<Wanted>);
+
+enum Wanted {
+    Get {
+        container: ContainerId,
+        devices: Vec<BlockDevice>,
+        reply: oneshot::Sender<Result<Vec<PciAddress>, PodError>>,
+    },
+    Free {
+        container: ContainerId,
+        reply: oneshot::Sender<Result<(), PodError>>,
+    },
+}
+
+struct Keeper {
+    parts: Parts,
+    disks: BTreeMap<DiskId, Disk>,
+}
+
+/// A device that is on the VM's bus.
+#[derive(Debug, PartialEq, Eq)]
+struct Disk {
+    address: PciAddress,
+    users: BTreeSet<ContainerId>,
+}
+
+impl BlockDevices {
+    /// Begins the task of a pod that has no disk yet.
+    pub(crate) fn begin(parts: Parts) -> Self {
+        let disks = BTreeMap::new();
+        Self::run(Keeper { parts, disks }, None)
+    }
+
+    /// Begins the task of a pod that another daemon has begun, with the containers that it knew of.
+    pub(crate) fn recover<'a>(
+        parts: Parts,
+        containers: impl Iterator<Item = &'a Container>,
+    ) -> Self {
+        let users = users_of(containers);
+        let disks = BTreeMap::new();
+        Self::run(Keeper { parts, disks }, Some(users))
+    }
+
+    fn run(mut keeper: Keeper, users: Option<BTreeMap<PciAddress, BTreeSet<ContainerId>>>) -> Self {
+        let (wanted, mut inbox) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            if let Some(users) = users {
+                keeper.find(users).await;
+            }
+            while let Some(wanted) = inbox.recv().await {
+                keeper.serve(wanted).await;
+            }
+        });
+        Self(wanted)
+    }
+
+    /// Puts a container's devices on the bus, unless they are there: all of them, or none. Where they are, in order.
+    pub(crate) async fn get(
+        &self,
+        container: ContainerId,
+        devices: Vec<BlockDevice>,
+    ) -> Result<Vec<PciAddress>, PodError> {
+        let (reply, answer) = oneshot::channel();
+        let wanted = Wanted::Get {
+            container,
+            devices,
+            reply,
+        };
+        let asked = self.0.send(wanted).await;
+        asked.map_err(|_ended| PodError::TornDown)?;
+        answer.await.map_err(|_ended| PodError::TornDown)?
+    }
+
+    /// Takes the devices off the bus that no other container has, once the guest has let go of them. A container that has none is fine.
+    pub(crate) async fn free(&self, container: ContainerId) -> Result<(), PodError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self.0.send(Wanted::Free { container, reply }).await;
+        asked.map_err(|_ended| PodError::TornDown)?;
+        answer.await.map_err(|_ended| PodError::TornDown)?
+    }
+}
+
+impl Keeper {
+    /// Who went away has its devices until the container goes: its owner sees to it.
+    async fn serve(&mut self, wanted: Wanted) {
+        match wanted {
+            Wanted::Get {
+                container,
+                devices,
+                reply,
+            } => drop(reply.send(self.get(&container, &devices).await)),
+            Wanted::Free { container, reply } => drop(reply.send(self.free(&container).await)),
+        }
+    }
+
+    /// What is on the bus from before, and who has it. What nobody has was being added or removed when the daemon before this one ended.
+    async fn find(&mut self, users: BTreeMap<PciAddress, BTreeSet<ContainerId>>) {
+        self.look(users).await;
+        if let Err(error) = self.sweep().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "a block device that no container has stays in the pod's VM"
+            );
+        }
+    }
+
+    /// Adds what is on the bus and was not known to be.
+    async fn look(&mut self, users: BTreeMap<PciAddress, BTreeSet<ContainerId>>) {
+        match self.parts.monitor.status().await {
+            Ok(status) => {
+                for (id, disk) in found(status.disks, users) {
+                    self.disks.entry(id).or_insert(disk);
+                }
+            }
+            // It has ended, or will be found not to answer.
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the disks of the pod's VM are not known");
+            }
+        }
+    }
+
+    async fn get(
+        &mut self,
+        container: &ContainerId,
+        devices: &[BlockDevice],
+    ) -> Result<Vec<PciAddress>, PodError> {
+        let mut addresses = Vec::with_capacity(devices.len());
+        for device in devices {
+            match self.one(container, device).await {
+                Ok(address) => addresses.push(address),
+                Err(error) => return Err(self.undo(container, error).await),
+            }
+        }
+        Ok(addresses)
+    }
+
+    async fn undo(&mut self, container: &ContainerId, error: PodError) -> PodError {
+        if let Err(left) = self.free(container).await {
+            let left = &left as &dyn std::error::Error;
+            tracing::warn!(%container, left, "a block device stays in the pod's VM");
+        }
+        error
+    }
+
+    async fn one(
+        &mut self,
+        container: &ContainerId,
+        device: &BlockDevice,
+    ) -> Result<PciAddress, PodError> {
+        let pod = self.parts.pod.to_string();
+        let refused = |source| PodError::BlockDevice {
+            path: device.host_path.clone(),
+            pod,
+            source,
+        };
+        let opened = open::open(device, self.parts.deadlines.call).await;
+        let Opened { id, plan } = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Err(refused(error)),
+        };
+        if let Some(disk) = self.disks.get_mut(&id) {
+            disk.users.insert(container.clone());
+            return Ok(disk.address);
+        }
+        let added = self.parts.monitor.add_block_device(plan).await;
+        let address = match added {
+            Ok(address) => address,
+            Err(error) => {
+                // An answer that was lost may have been a yes: then it is there, and goes.
+                self.look(BTreeMap::new()).await;
+                return Err(refused(OpenError::Monitor(error)));
+            }
+        };
+        let users = BTreeSet::from([container.clone()]);
+        self.disks.insert(id, Disk { address, users });
+        Ok(address)
+    }
+
+    async fn free(&mut self, container: &ContainerId) -> Result<(), PodError> {
+        for disk in self.disks.values_mut() {
+            disk.users.remove(container);
+        }
+        self.sweep().await
+    }
+
+    /// Takes away what nobody has. What can't be is tried again with the next one.
+    async fn sweep(&mut self) -> Result<(), PodError> {
+        let mut result = Ok(());
+        for (id, disk) in std::mem::take(&mut self.disks) {
+            let removed = match disk.users.is_empty() {
+                true => self.remove(disk.address).await.map(|()| true),
+                false => Ok(false),
+            };
+            let stays = !matches!(removed, Ok(true));
+            result = result.and(removed.map(|_gone| ()));
+            if stays {
+                self.disks.insert(id, disk);
+            }
+        }
+        result
+    }
+
+    async fn remove(&self, address: PciAddress) -> Result<(), PodError> {
+        let Parts {
+            monitor,
+            agent,
+            deadlines,
+            ..
+        } = &self.parts;
+        match agent
+            .remove_device(&address.to_string(), deadlines.call)
+            .await
+        {
+            // A container that never started may never have brought it in.
+            Ok(()) | Err(AgentError::NotFound { .. }) => {}
+            Err(error) => {
+                let attempt = "remove a block device in the guest";
+                return agent_call(attempt, std::future::ready(Err(error))).await;
+            }
+        }
+        let removed = monitor.remove_device(address).await;
+        removed.map_err(PodError::BlockDeviceStays)
+    }
+}
+
+fn users_of<'a>(
+    containers: impl Iterator<Item = &'a Container>,
+) -> BTreeMap<PciAddress, BTreeSet<ContainerId>> {
+    let mut users: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for container in containers {
+        for address in &container.disks {
+            let of = users.entry(*address).or_default();
+            of.insert(container.id.clone());
+        }
+    }
+    users
+}
+
+/// Those of a VM's disks that are block devices of the host.
+fn found(
+    disks: BTreeMap<DiskId, PciAddress>,
+    mut users: BTreeMap<PciAddress, BTreeSet<ContainerId>>,
+) -> BTreeMap<DiskId, Disk> {
+    let ours = disks
+        .into_iter()
+        .filter(|(id, _)| id.as_str().starts_with(NAME));
+    let disk = |(id, address)| {
+        let users = users.remove(&address).unwrap_or_default();
+        (id, Disk { address, users })
+    };
+    ours.map(disk).collect()
+}
+
+#[cfg(test)]
+mod tests;
