@@ -449,9 +449,12 @@ fn lives(case: &Case) -> Result<()> {
     daemon.kill()?;
     kill_agent()?;
     daemon.resume()?;
-    let status = daemon.status(&id)?;
+    // The agent may be killed and not dead yet when the daemon looks.
+    let status = daemon.ended(&id)?;
     ensure!(status.message.contains(cause), "{status:?}");
-    ensure!(layers.is_empty()? && case.run_folders().is_empty());
+    until(case, "nothing is left", || {
+        Ok(layers.is_empty()? && case.run_folders().is_empty())
+    })?;
     daemon.remove_sandbox(&pod)?;
     Ok(())
 }

@@ -27,6 +27,7 @@ use crate::case::Case;
 use crate::daemon::{Client, Daemon, log_text};
 use crate::deadlines;
 use crate::network::{LEASES, OWN_PLUGINS};
+use crate::test_host::WHILE_BOOTING;
 
 pub(crate) const TESTS: &[Test] = &[
     ("many_pods_come_and_go_while_some_fail", many),
@@ -38,9 +39,6 @@ pub(crate) const TESTS: &[Test] = &[
 pub(crate) const PODS_VARIABLE: &str = "COFFERDAM_E2E_PODS";
 const USUAL_PODS: usize = 20;
 const AT_A_TIME: usize = 10;
-
-/// What is said of a guest that died early. An emulated processor does that to about one boot in a hundred.
-const WHILE_BOOTING: &str = "VM ended while booting";
 
 /// Printed by each of the ten, a line at a time.
 const LINES: usize = 20_000;

@@ -172,9 +172,22 @@ fn trials(setting: &Setting) -> Vec<Trial> {
 fn trials_in(hosts: &Arc<TestHosts>) -> Vec<Trial> {
     let trial = |(name, _test): (String, _)| {
         let (hosts, test) = (Arc::clone(hosts), name.clone());
-        Trial::test(name, move || hosts.run(&test).map_err(Failed::from))
+        Trial::test(name, move || run_in(&hosts, &test).map_err(Failed::from))
     };
     tests().map(trial).collect()
+}
+
+/// A guest that died early says nothing of what is tested: it has one more attempt, which is told.
+fn run_in(hosts: &TestHosts, test: &str) -> Result<(), String> {
+    let first = hosts.run(test);
+    match first {
+        Err(error) if error.contains(test_host::WHILE_BOOTING) => {
+            let line = error.lines().next().unwrap_or_default();
+            eprintln!("{test} is tried again on its emulated processor: {line}");
+            hosts.run(test)
+        }
+        first => first,
+    }
 }
 
 /// As a worker runs one. A panic is an answer, too: the next test has nothing to do with it.

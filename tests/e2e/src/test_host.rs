@@ -19,6 +19,10 @@ use testbed::{Options, Outcome};
 use crate::case::{DIST_VARIABLE, Setting};
 use crate::deadlines::{LOOK_AGAIN, SCALE_VARIABLE};
 
+/// What is said of a guest that died early. An emulated processor does that to about one boot in a hundred: flags of the interrupted code
+/// come back wrong.
+pub(crate) const WHILE_BOOTING: &str = "VM ended while booting";
+
 /// Set inside the test host.
 pub(crate) const INSIDE_VARIABLE: &str = "COFFERDAM_TESTBED";
 
