@@ -17,7 +17,7 @@ use tonic::{Response, Status};
 
 use crate::Test;
 use crate::case::{Case, Images};
-use crate::daemon::{Daemon, ImageClient};
+use crate::daemon::{Daemon, ImageClient, all};
 use crate::deadlines::{self, LOOK_AGAIN};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -117,13 +117,8 @@ fn streamed(daemon: &Daemon<'_>) -> Result<Vec<Image>> {
     let mut client = image_client(daemon)?;
     daemon.block_on(async |_runtime| {
         let request = StreamImagesRequest::default();
-        let mut stream = client.stream_images(request).await?.into_inner();
-        let mut all = Vec::new();
-        while let Some(piece) = stream.message().await? {
-            ensure!(!piece.images.is_empty(), "a message without any");
-            all.extend(piece.images);
-        }
-        Ok(all)
+        let stream = client.stream_images(request).await?;
+        Ok(all(stream, |piece| piece.images).await?)
     })
 }
 

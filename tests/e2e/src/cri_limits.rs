@@ -13,7 +13,7 @@ use tonic::{Code, Response};
 use crate::Test;
 use crate::case::Case;
 use crate::case::Images;
-use crate::daemon::{Daemon, expect_failure};
+use crate::daemon::{Daemon, all, expect_failure};
 
 pub(crate) const TESTS: &[Test] = &[
     ("security_context_reaches_the_container", security),
@@ -236,12 +236,10 @@ fn statistics(case: &Case) -> Result<()> {
     );
     let request = StreamContainerStatsRequest::default();
     let streamed = daemon.call(async |mut client| {
-        let mut stream = client.stream_container_stats(request).await?.into_inner();
-        let mut all = Vec::new();
-        while let Some(part) = stream.message().await? {
-            all.extend(part.container_stats);
-        }
-        Ok(Response::new(all))
+        let stream = client.stream_container_stats(request).await?;
+        Ok(Response::new(
+            all(stream, |piece| piece.container_stats).await?,
+        ))
     })?;
     let streamed = streamed.into_iter().filter_map(|stats| stats.attributes);
     let streamed: Vec<String> = streamed.map(|attributes| attributes.id).collect();
@@ -293,12 +291,10 @@ fn pods_are_listed(daemon: &Daemon<'_>, sandbox: &str) -> Result<()> {
     let listed = ids(listed.stats);
     let request = StreamPodSandboxStatsRequest::default();
     let streamed = daemon.call(async |mut client| {
-        let mut stream = client.stream_pod_sandbox_stats(request).await?.into_inner();
-        let mut all = Vec::new();
-        while let Some(part) = stream.message().await? {
-            all.extend(part.pod_sandbox_stats);
-        }
-        Ok(Response::new(all))
+        let stream = client.stream_pod_sandbox_stats(request).await?;
+        Ok(Response::new(
+            all(stream, |piece| piece.pod_sandbox_stats).await?,
+        ))
     })?;
     let streamed = ids(streamed);
     ensure!(

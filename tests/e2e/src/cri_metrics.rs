@@ -12,7 +12,7 @@ use tonic::Response;
 
 use crate::Test;
 use crate::case::Case;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, all};
 use crate::deadlines;
 use crate::running::Ended;
 
@@ -38,15 +38,10 @@ fn metrics(case: &Case) -> Result<()> {
     let mut pods = listed?.pod_metrics;
     let request = StreamPodSandboxMetricsRequest {};
     let streamed = daemon.call(async |mut client| {
-        let mut stream = client
-            .stream_pod_sandbox_metrics(request)
-            .await?
-            .into_inner();
-        let mut all = Vec::new();
-        while let Some(part) = stream.message().await? {
-            all.extend(part.pod_sandbox_metrics);
-        }
-        Ok(Response::new(all))
+        let stream = client.stream_pod_sandbox_metrics(request).await?;
+        Ok(Response::new(
+            all(stream, |piece| piece.pod_sandbox_metrics).await?,
+        ))
     })?;
     let ids = |pods: &[PodSandboxMetrics]| -> Vec<String> {
         pods.iter().map(|pod| pod.pod_sandbox_id.clone()).collect()

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Status};
 
 use crate::Test;
 use crate::case::Case;
-use crate::daemon::{Daemon, expect_failure};
+use crate::daemon::{Daemon, all, expect_failure};
 use crate::deadlines::{self, LOOK_AGAIN};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -212,13 +212,8 @@ fn sorted(mut ids: Vec<String>) -> Vec<String> {
 fn streamed_sandboxes(daemon: &Daemon<'_>) -> Result<Vec<PodSandbox>> {
     daemon.block_on(async |mut client| {
         let request = StreamPodSandboxesRequest::default();
-        let mut stream = client.stream_pod_sandboxes(request).await?.into_inner();
-        let mut all = Vec::new();
-        while let Some(piece) = stream.message().await? {
-            ensure!(!piece.pod_sandboxes.is_empty(), "a message without any");
-            all.extend(piece.pod_sandboxes);
-        }
-        Ok(all)
+        let stream = client.stream_pod_sandboxes(request).await?;
+        Ok(all(stream, |piece| piece.pod_sandboxes).await?)
     })
 }
 
@@ -229,12 +224,7 @@ fn streamed_containers(
 ) -> Result<Vec<Container>> {
     daemon.block_on(async |mut client| {
         let request = StreamContainersRequest { filter };
-        let mut stream = client.stream_containers(request).await?.into_inner();
-        let mut all = Vec::new();
-        while let Some(piece) = stream.message().await? {
-            ensure!(!piece.containers.is_empty(), "a message without any");
-            all.extend(piece.containers);
-        }
-        Ok(all)
+        let stream = client.stream_containers(request).await?;
+        Ok(all(stream, |piece| piece.containers).await?)
     })
 }

@@ -22,7 +22,7 @@ use cri::v1::{
 use tokio::runtime::Runtime;
 use toml::Table;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Response, Status, Streaming};
 
 use crate::case::{Case, Images};
 use crate::deadlines::{self, LOOK_AGAIN};
@@ -422,4 +422,21 @@ pub(crate) fn expect_failure<T: std::fmt::Debug>(
     let message = status.message();
     ensure!(message.contains(words), "expected {words:?} in {message:?}");
     Ok(())
+}
+
+/// All that the pieces of a stream hold, until its end. A piece without anything has no business there.
+pub(crate) async fn all<Piece, Item>(
+    stream: Response<Streaming<Piece>>,
+    items: impl Fn(Piece) -> Vec<Item>,
+) -> Result<Vec<Item>, Status> {
+    let mut stream = stream.into_inner();
+    let mut all = Vec::new();
+    while let Some(piece) = stream.message().await? {
+        let items = items(piece);
+        if items.is_empty() {
+            return Err(Status::internal("a message without any"));
+        }
+        all.extend(items);
+    }
+    Ok(all)
 }
