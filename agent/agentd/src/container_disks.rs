@@ -11,7 +11,7 @@ use container::{DiskNode, UserNamespace};
 use crate::{
     deadlines::{DEVICE_DEADLINE, MAX_DISKS},
     devices::{self, PciAddress},
-    fault::{Fault, FaultKind},
+    fault::Fault,
 };
 
 /// A checked `ContainerDisk`.
@@ -64,12 +64,9 @@ pub(crate) async fn bring_in(
 ) -> Result<Vec<DiskNode>, Fault> {
     let mut nodes = Vec::with_capacity(plans.len());
     for plan in plans {
-        let device = devices::add(plan.address, DEVICE_DEADLINE).await?;
-        let node = device.ok_or_else(|| {
-            let (address, path) = (plan.address, plan.path.display());
-            let message = format!("the device at {address} for {path} is no disk");
-            Fault::new(FaultKind::NotFound, message)
-        })?;
+        let (address, path) = (plan.address, plan.path.display());
+        let named = format!("the device at {address} for {path}");
+        let node = devices::add_disk(address, &named, DEVICE_DEADLINE).await?;
         nodes.push(DiskNode {
             node,
             path: plan.path.clone(),

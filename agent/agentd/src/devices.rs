@@ -100,6 +100,16 @@ impl Changes {
     }
 }
 
+/// Waits until the device there has its driver, and gives its block device. In words for a person it is `named`.
+pub(crate) async fn add_disk(
+    address: PciAddress,
+    named: &str,
+    deadline: Duration,
+) -> Result<PathBuf, Fault> {
+    let device = add(address, deadline).await?;
+    device.ok_or_else(|| Fault::not_found(format!("{named} is no disk")))
+}
+
 /// Waits until the device there has its driver. For a disk: its block device.
 pub(crate) async fn add(address: PciAddress, deadline: Duration) -> Result<Option<PathBuf>, Fault> {
     let changes = Changes::after_rescan().await?;

@@ -29,7 +29,8 @@ const MAX_ROUNDS: usize = 8;
 
 /// Waits for the devices, then changes what is not as wanted.
 pub(crate) async fn set(wanted: &Wanted, deadline: Duration) -> Result<(), Fault> {
-    let mut netlink = Netlink::open().map_err(|error| failed("open a netlink socket", &error))?;
+    let mut netlink =
+        Netlink::open().map_err(|error| Fault::internal_io("open a netlink socket", &error))?;
     wait_for_devices(wanted, &mut netlink, deadline).await?;
     let mut left = String::new();
     for _round in 0..MAX_ROUNDS {
@@ -51,7 +52,9 @@ async fn round(wanted: &Wanted, netlink: &mut Netlink) -> Result<Vec<plan::Step>
     let steps = plan(&present, wanted);
     for step in &steps {
         match write::carry_out(step, &present, netlink).await {
-            Err(error) if !is_done(step, &error) => return Err(failed(&step.to_string(), &error)),
+            Err(error) if !is_done(step, &error) => {
+                return Err(Fault::internal_io(&step.to_string(), &error));
+            }
             _ => {}
         }
     }
@@ -99,11 +102,7 @@ async fn wait_for_devices(
 
 async fn present(netlink: &mut Netlink) -> Result<Present, Fault> {
     let present = read::present(netlink).await;
-    present.map_err(|error| failed("read the network", &error))
-}
-
-fn failed(attempt: &str, error: &io::Error) -> Fault {
-    Fault::new(FaultKind::Internal, format!("{attempt}: {error}"))
+    present.map_err(|error| Fault::internal_io("read the network", &error))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Makes the guest into a pod: host name, sysctls, processors, clock. On a host, only what is in namespaces of the pod's own. Blocks.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use agent::agent::{self as wire, StartPodRequest};
 use container::{IdMapping, IdMappings, NamespacesPlan};
@@ -11,7 +11,7 @@ use rustix::{
 
 use crate::{
     arguments::{Own, Setting},
-    fault::{Fault, FaultKind},
+    fault::Fault,
     machine::{PROCESSORS, processors},
 };
 
@@ -49,7 +49,7 @@ pub(crate) fn apply(request: &StartPodRequest, setting: &Setting) -> Result<(), 
     let names = setting.guest || setting.own.uts;
     if names && !request.hostname.is_empty() {
         sethostname(request.hostname.as_bytes())
-            .map_err(|errno| failed("set the host name", &errno.into()))?;
+            .map_err(|errno| Fault::internal_io("set the host name", &errno.into()))?;
     }
     let user = request.user_namespace.is_some();
     if user && setting.guest {
@@ -87,8 +87,9 @@ pub(crate) fn namespaces(request: &StartPodRequest) -> Result<Option<NamespacesP
 /// What a user namespace's root is to own of a guest, which is the pod's alone.
 pub(crate) fn give_to(root: (u32, u32)) -> Result<(), Fault> {
     let (uid, gid) = root;
-    std::os::unix::fs::chown(SHARED_MEMORY, Some(uid), Some(gid))
-        .map_err(|error| failed(&format!("give {SHARED_MEMORY} to the pod's root"), &error))
+    std::os::unix::fs::chown(SHARED_MEMORY, Some(uid), Some(gid)).map_err(|error| {
+        Fault::internal_io(&format!("give {SHARED_MEMORY} to the pod's root"), &error)
+    })
 }
 
 fn mappings(user: &wire::UserNamespace) -> Result<IdMappings, Fault> {
@@ -114,7 +115,7 @@ fn is_of_ipc(name: &str) -> bool {
 fn set_sysctl(name: &str, value: &str) -> Result<(), Fault> {
     let path = sysctl_path(name)?;
     fs::write(Path::new(SYSCTLS).join(path), value)
-        .map_err(|error| failed(&format!("set sysctl {name} to {value:?}"), &error))
+        .map_err(|error| Fault::internal_io(&format!("set sysctl {name} to {value:?}"), &error))
 }
 
 fn check_host(request: &StartPodRequest, own: &Own) -> Result<(), Fault> {
@@ -157,7 +158,8 @@ fn set_clock(wall_clock_ns: i64) -> Result<(), Fault> {
         tv_sec: wall_clock_ns.div_euclid(NS),
         tv_nsec: wall_clock_ns.rem_euclid(NS),
     };
-    clock_settime(ClockId::Realtime, time).map_err(|errno| failed("set the clock", &errno.into()))
+    clock_settime(ClockId::Realtime, time)
+        .map_err(|errno| Fault::internal_io("set the clock", &errno.into()))
 }
 
 /// Below /proc/sys. A slash in a name stands for a dot in one of its parts, as sysctl(8) has it.
@@ -196,14 +198,11 @@ fn bring_online(wanted: u32) -> Result<(), Fault> {
     }
     for number in offline.into_iter().take(missing) {
         let path = Path::new(PROCESSORS).join(format!("cpu{number}/online"));
-        fs::write(path, "1")
-            .map_err(|error| failed(&format!("bring processor {number} online"), &error))?;
+        fs::write(path, "1").map_err(|error| {
+            Fault::internal_io(&format!("bring processor {number} online"), &error)
+        })?;
     }
     Ok(())
-}
-
-fn failed(attempt: &str, error: &io::Error) -> Fault {
-    Fault::new(FaultKind::Internal, format!("{attempt}: {error}"))
 }
 
 #[cfg(test)]

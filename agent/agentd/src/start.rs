@@ -128,13 +128,8 @@ pub(crate) async fn container(
 ) -> Result<Running, Fault> {
     let image = match &plan.root {
         RootPlan::Disk(address) => {
-            let device = devices::add(*address, DEVICE_DEADLINE).await?;
-            Image::Disk(device.ok_or_else(|| {
-                Fault::new(
-                    FaultKind::NotFound,
-                    format!("the device at {address} is no disk"),
-                )
-            })?)
+            let named = format!("the device at {address}");
+            Image::Disk(devices::add_disk(*address, &named, DEVICE_DEADLINE).await?)
         }
         RootPlan::Directory(path) => Image::Directory(path.clone()),
         RootPlan::Files(files) => Image::Files(files.clone()),

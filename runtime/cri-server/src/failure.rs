@@ -1,6 +1,8 @@
 //! Errors of the crates below as gRPC says them: a code by the kind of fault, the whole chain as text. Main functions: [`pod`],
 //! [`store`], [`pull`], [`streaming`].
 
+use std::io;
+
 use images::StoreError;
 use model::Fault;
 use pod::PodError;
@@ -16,6 +18,17 @@ pub(crate) fn pod(error: &PodError) -> Status {
         _ => code(error.fault()),
     };
     Status::new(code, model::chain(error))
+}
+
+/// What the kernel said of a path on the host that a request names for something.
+pub(crate) fn host_path(path: &str, of: &str, error: &io::Error) -> Status {
+    let text = format!("look at host_path {path:?} of {of}: {error}");
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory => {
+            Status::invalid_argument(text)
+        }
+        _ => Status::internal(text),
+    }
 }
 
 /// What `images` said.

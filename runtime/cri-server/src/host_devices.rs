@@ -9,6 +9,8 @@ use std::{
 
 use tonic::Status;
 
+use crate::failure;
+
 /// What is at a path, once its links have been followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HostDevice {
@@ -27,15 +29,7 @@ pub(crate) enum HostDevice {
 
 /// Looks. Blocks.
 pub(crate) fn look(host_path: &str) -> Result<HostDevice, Status> {
-    look_at(host_path).map_err(|error| {
-        let text = format!("look at host_path {host_path:?} of a device: {error}");
-        match error.kind() {
-            io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory => {
-                Status::invalid_argument(text)
-            }
-            _ => Status::internal(text),
-        }
-    })
+    look_at(host_path).map_err(|error| failure::host_path(host_path, "a device", &error))
 }
 
 fn look_at(host_path: &str) -> io::Result<HostDevice> {

@@ -9,6 +9,8 @@ use std::{
 
 use tonic::Status;
 
+use crate::failure;
+
 /// What is at a path, once its links have been followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostMount {
@@ -48,15 +50,7 @@ pub(crate) struct Mounted {
 /// Looks. Blocks.
 pub(crate) fn look(host_path: &str) -> Result<HostMount, Status> {
     let asked = Path::new(host_path);
-    look_at(asked).map_err(|error| {
-        let text = format!("look at host_path {host_path:?} of a mount: {error}");
-        match error.kind() {
-            io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory => {
-                Status::invalid_argument(text)
-            }
-            _ => Status::internal(text),
-        }
-    })
+    look_at(asked).map_err(|error| failure::host_path(host_path, "a mount", &error))
 }
 
 fn look_at(asked: &Path) -> io::Result<HostMount> {

@@ -11,14 +11,14 @@ use std::{
     sync::Arc,
 };
 
-use agent_client::{Agent, AgentError};
+use agent_client::Agent;
 use model::{BlockDevice, ContainerId, PodId};
 use tokio::sync::{mpsc, oneshot};
 use vm_client::{DiskId, Monitor, PciAddress};
 
 pub use self::open::OpenError;
 use self::open::{NAME, Opened};
-use crate::{Deadlines, container::Container, error::PodError, launch::agent_call};
+use crate::{Deadlines, container::Container, error::PodError, home};
 
 /// Who waits for the task before others wait to ask it.
 const WAITING: usize = 16;
@@ -244,19 +244,11 @@ impl Keeper {
             deadlines,
             ..
         } = &self.parts;
-        match agent
-            .remove_device(&address.to_string(), deadlines.call)
-            .await
-        {
-            // A container that never started may never have brought it in.
-            Ok(()) | Err(AgentError::NotFound { .. }) => {}
-            Err(error) => {
-                let attempt = "remove a block device in the guest";
-                return agent_call(attempt, std::future::ready(Err(error))).await;
-            }
-        }
-        let removed = monitor.remove_device(address).await;
-        removed.map_err(PodError::BlockDeviceStays)
+        let failure = (
+            "remove a block device in the guest",
+            PodError::BlockDeviceStays as fn(_) -> _,
+        );
+        home::remove_device((monitor, agent), address, failure, deadlines.call).await
     }
 }
 

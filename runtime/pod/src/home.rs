@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use agent_client::{Agent, AgentError, Connector, ImageFile};
 use model::ContainerId;
 use serde::{Deserialize, Serialize};
-use vm_client::{Ending, Monitor, PciAddress};
+use vm_client::{Ending, Monitor, PciAddress, RequestError};
 
 pub use self::host::HostAgentError;
 pub(crate) use self::{
@@ -124,16 +124,24 @@ impl Home {
         let (Self::Guest(monitor), ImagePlace::Disk(disk)) = (self, place) else {
             return Ok(());
         };
-        match agent.remove_device(&disk.to_string(), deadline).await {
-            // A container that never started may never have brought its disk in.
-            Ok(()) | Err(AgentError::NotFound { .. }) => {}
-            Err(source) => {
-                let attempt = "remove an image's disk in the guest";
-                return Err(PodError::Agent { attempt, source });
-            }
-        }
-        monitor.remove_device(*disk).await.map_err(PodError::Disk)
+        let attempt = "remove an image's disk in the guest";
+        remove_device((monitor, agent), *disk, (attempt, PodError::Disk), deadline).await
     }
+}
+
+/// Takes a device off the bus of a VM, once the guest has let go of it; in words for a person, what is attempted in the guest, and the monitor's failure.
+pub(crate) async fn remove_device(
+    (monitor, agent): (&Monitor, &Agent),
+    address: PciAddress,
+    (attempt, stays): (&'static str, fn(RequestError) -> PodError),
+    deadline: Duration,
+) -> Result<(), PodError> {
+    match agent.remove_device(&address.to_string(), deadline).await {
+        // A container that never started may never have brought it in.
+        Ok(()) | Err(AgentError::NotFound { .. }) => {}
+        Err(source) => return Err(PodError::Agent { attempt, source }),
+    }
+    monitor.remove_device(address).await.map_err(stays)
 }
 
 fn files(segments: Vec<RootSegment>) -> ImagePlace {

@@ -1,6 +1,7 @@
 //! Disks from the wire.
 
 use super::*;
+use crate::fault::FaultKind;
 
 fn disk() -> wire::ContainerDisk {
     wire::ContainerDisk {

@@ -135,7 +135,8 @@ impl Live {
             return Err(Fault::not_found("the process has ended"));
         }
         // Not reaped yet, so the number is still this process's.
-        sys::kill(process.pid, signal).map_err(|error| failed("send the signal", &error))
+        sys::kill(process.pid, signal)
+            .map_err(|error| Fault::internal_io("send the signal", &error))
     }
 
     /// To the container's, or to those that an exec has left, too, when it has ended itself.
@@ -153,7 +154,7 @@ impl Live {
         for pid in cgroup.processes() {
             match sys::kill(pid, signal) {
                 Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                    return Err(failed("send the signal", &error));
+                    return Err(Fault::internal_io("send the signal", &error));
                 }
                 _ => {}
             }
@@ -199,7 +200,7 @@ impl Live {
                 },
             )
         };
-        set().map_err(|errno| failed("set the size of the terminal", &errno.into()))
+        set().map_err(|errno| Fault::internal_io("set the size of the terminal", &errno.into()))
     }
 
     pub(super) fn stream(&mut self, exec: &ExecId, stream: Stream) -> Result<StreamHandle, Fault> {
@@ -230,8 +231,4 @@ impl Live {
             ))),
         }
     }
-}
-
-fn failed(attempt: &str, error: &std::io::Error) -> Fault {
-    Fault::new(FaultKind::Internal, format!("{attempt}: {error}"))
 }

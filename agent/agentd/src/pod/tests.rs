@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::arguments::Address;
+use crate::fault::FaultKind;
 
 #[test]
 fn sysctl_name_becomes_a_path_below_proc_sys() {

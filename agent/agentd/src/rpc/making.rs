@@ -11,7 +11,7 @@ use crate::{
     containers::Owner,
     deadlines::DEVICE_DEADLINE,
     devices::{self, PciAddress},
-    fault::{Fault, FaultKind},
+    fault::Fault,
     pod,
     pod_files::PodFiles,
     scratch::Scratch,
@@ -19,13 +19,8 @@ use crate::{
 };
 
 pub(super) async fn mount_scratch(scratch: Scratch, address: PciAddress) -> Result<(), Fault> {
-    let device = devices::add(address, DEVICE_DEADLINE).await?;
-    let device = device.ok_or_else(|| {
-        Fault::new(
-            FaultKind::NotFound,
-            format!("the scratch disk at {address} is no disk"),
-        )
-    })?;
+    let named = format!("the scratch disk at {address}");
+    let device = devices::add_disk(address, &named, DEVICE_DEADLINE).await?;
     start::blocking(move || {
         let mounted = scratch.mount(&device);
         mounted.map_err(|error| Fault::internal(&error))
