@@ -15,8 +15,9 @@ use crate::erofs::plan::Plan;
 use crate::erofs::{BLOCK_BYTES, ErofsError, write};
 use crate::tree::{Data, DataLayout, HOLE, Tree};
 
-/// A sparse file's map has at most this many chunks; the chunk size follows.
-const MOST_CHUNKS: u64 = 1 << 18;
+/// A sparse file's map has at most this many chunks; the chunk size follows. Guests walk the map chunk by chunk to find where data goes
+/// on (`erofs_iomap_begin` in `fs/erofs/data.c` tells of one at a time), so they are few: a walk over 4 GiB of holes is 4,096 steps.
+const MOST_CHUNKS: u64 = 1 << 12;
 /// Smallest chunk: 64 KiB. Smaller ones only make the guest's reads shorter; holes inside a chunk
 /// take no disk space anyway.
 const LEAST_CHUNK_BITS: u8 = 4;

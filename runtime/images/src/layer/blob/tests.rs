@@ -6,11 +6,11 @@ use crate::tree::{DataLayout, HOLE};
 
 #[test]
 fn chunks_stay_few_whatever_the_size() {
-    for size in [0, 1, 1 << 20, (16 << 30) + 1, 64 << 30, 1 << 44] {
+    for size in [0, 1, 1 << 20, (256 << 20) + 1, 64 << 30, 1 << 44] {
         let chunk_bytes = BLOCK_BYTES << chunk_bits(size);
         assert!(size.div_ceil(chunk_bytes) <= MOST_CHUNKS, "{size}");
     }
-    assert_eq!(BLOCK_BYTES << chunk_bits(16 << 30), 64 << 10);
+    assert_eq!(BLOCK_BYTES << chunk_bits(256 << 20), 64 << 10);
 }
 
 #[test]
