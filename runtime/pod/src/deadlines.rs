@@ -53,6 +53,15 @@ impl Deadlines {
             monitor: vm_client::Deadlines::scaled(scale),
         }
     }
+
+    /// For a killed container to be over, which it is when nothing of it is left with the agent: its process goes, its output arrives, what it
+    /// leaves to the host is written back, itself, its volumes and its root are removed. Each of these has a wait of its own, and says
+    /// itself when that is over; this one is longer than all of them.
+    pub(crate) fn end_of_killed(&self) -> Duration {
+        const CALLS: u32 = 4;
+        let calls = self.call.saturating_mul(CALLS);
+        self.stop.saturating_add(self.drain).saturating_add(calls)
+    }
 }
 
 #[cfg(test)]

@@ -205,15 +205,14 @@ impl Pod {
                 return Err(PodError::Agent { attempt, source });
             }
         }
-        // Its output has its own time on top.
-        let patience = self.deadlines.stop.saturating_add(self.deadlines.drain);
-        if self.ended(id, patience).await {
+        if self.ended(id, self.deadlines.end_of_killed()).await {
             return Ok(());
         }
         Err(PodError::ContainerState {
             container: id.to_string(),
             attempt: "stop",
-            because: "SIGKILL did not end it".to_owned(),
+            because: "SIGKILL did not end it, or what it has in the guest could not be freed"
+                .to_owned(),
         })
     }
 
