@@ -5,7 +5,7 @@
 //! only the socket and two outputs    descriptors
 //! namespaces of its own              here         ┐
 //! a root with empty mount points     root         │  while the process has one thread: threads made later inherit it
-//! seven capabilities, limits         privileges   ┘
+//! eight capabilities, limits         privileges   ┘
 //! one filter for all threads         filter          by each thread itself, before the first message
 //! ```
 //!

@@ -14,9 +14,11 @@ use crate::limits;
 const CAPABILITY_BITS: u32 = 64;
 
 /// What serving files of all owners takes. Not CAP_MKNOD: a device node on the host is of no use to a guest, and of much to a thief;
-/// pipes, sockets and whiteouts need none. Not CAP_DAC_READ_SEARCH, which opens files by number past every mount.
+/// pipes, sockets and whiteouts need none. CAP_DAC_READ_SEARCH makes hard links of open files (linkat(2), AT_EMPTY_PATH); that it also
+/// opens files by number past every mount, the filter forbids.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::SETUID)
