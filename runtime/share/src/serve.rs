@@ -7,7 +7,9 @@ use std::{
     thread,
 };
 
+use nix::sched::{CloneFlags, unshare};
 use rustix::{io::Errno, net::RecvFlags};
+use seccompiler::BpfProgram;
 use thiserror::Error;
 
 use crate::{
@@ -25,6 +27,9 @@ pub(crate) enum ServeError {
     /// The kernel has none left.
     #[error("make a thread")]
     Thread(#[source] io::Error),
+    /// What one thread makes would have the umask of another's message.
+    #[error("give a thread a umask of its own")]
+    Umask(#[source] io::Error),
     /// Nobody listens to what is said at the start.
     #[error("say that the share server is ready")]
     Ready,
@@ -47,7 +52,7 @@ pub(crate) fn serve(
             thread::Builder::new()
                 .name(format!("share {number}"))
                 .spawn_scoped(scope, move || {
-                    let installed = filter::install(program);
+                    let installed = prepare(program);
                     gate.wait();
                     installed?;
                     listen(session, socket.as_fd())
@@ -59,7 +64,7 @@ pub(crate) fn serve(
             // Those that were made wait at the gate for ever: only the end of the process frees them.
             return others.map(drop);
         };
-        let installed = filter::install(&program);
+        let installed = prepare(&program);
         gate.wait();
         installed?;
         if !ready() {
@@ -72,6 +77,12 @@ pub(crate) fn serve(
         }
         Ok(())
     })
+}
+
+/// A thread's umask is its own from here on, and it is under the filter.
+fn prepare(program: &BpfProgram) -> Result<(), ServeError> {
+    unshare(CloneFlags::CLONE_FS).map_err(|errno| ServeError::Umask(errno.into()))?;
+    Ok(filter::install(program)?)
 }
 
 /// Answers messages until there will be no more.

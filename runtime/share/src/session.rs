@@ -5,6 +5,7 @@
 //! pods may change is never believed for longer than one operation: names and attributes have no lifetime, data is looked at again
 //! when a file is opened, and when its time has changed.
 
+mod amend;
 mod init;
 
 use std::{
@@ -19,9 +20,15 @@ use fuse_backend_rs::{
     passthrough::{CachePolicy, Config, PassthroughFs},
     transport::{FsCacheReqHandler, FuseBuf, FuseDevWriter, Reader, Writer},
 };
-use rustix::net::SendFlags;
+use rustix::{
+    fs::Mode,
+    net::SendFlags,
+    process,
+    thread::{self, CapabilitySet, CapabilitySets},
+};
 use thiserror::Error;
 
+use self::amend::Terms;
 use crate::jail::TREE;
 
 /// Operations of FUSE that are told apart here (enum fuse_opcode of include/uapi/linux/fuse.h).
@@ -58,7 +65,8 @@ impl Session {
         Ok(Self { files, server })
     }
 
-    /// Answers one message. A socket that does not take the answer has ended, which is found when it is read from.
+    /// Answers one message. A socket that does not take the answer has ended, which is found when it is read from. The thread has a
+    /// umask of its own.
     pub(crate) fn answer(&self, request: &mut [u8], reply: &mut [u8], socket: BorrowedFd<'_>) {
         // The monitor sends whole headers only.
         let (Some(opcode), Some(unique)) = (number(request, 4), unique(request)) else {
@@ -68,7 +76,8 @@ impl Session {
             let answer = init::answer(request, |offered| self.files.init(offered));
             return send(socket, unique, answer);
         }
-        let Err(error) = self.hand_on(request, reply, socket) else {
+        let terms = amend::amend(request, opcode);
+        let Err(error) = under(&terms, || self.hand_on(request, reply, socket)) else {
             return;
         };
         // It was not understood, and most of these are not answered then. The monitor's device takes no second answer.
@@ -95,6 +104,33 @@ impl Session {
             .map(drop)
             .map_err(|_malformed| io::ErrorKind::InvalidInput.into())
     }
+}
+
+/// Does it with the umask, and without the right to leave set-user-ID and set-group-ID bits, if these are the terms.
+fn under(terms: &Terms, deed: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let kept = match terms.clears_set_ids {
+        true => Some(put_aside(CapabilitySet::FSETID)?),
+        false => None,
+    };
+    let umask = process::umask(Mode::from_raw_mode(terms.umask));
+    let done = deed();
+    process::umask(umask);
+    if let Some(kept) = kept {
+        // They are the thread's own, and permitted.
+        thread::set_capabilities(None, kept)?;
+    }
+    done
+}
+
+/// Puts a capability of the thread's aside; those that it had.
+fn put_aside(capability: CapabilitySet) -> io::Result<CapabilitySets> {
+    let all = thread::capabilities(None)?;
+    let fewer = CapabilitySets {
+        effective: all.effective.difference(capability),
+        ..all
+    };
+    thread::set_capabilities(None, fewer)?;
+    Ok(all)
 }
 
 /// Sends a body, or an error, behind the header of a reply.

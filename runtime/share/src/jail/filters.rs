@@ -371,7 +371,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_umask,
         arguments: &[],
-        reason: "a session starts over: modes are as the guest says",
+        reason: "what a message makes has the umask that came with it",
     },
     Rule {
         syscall: SYS_setresuid,
@@ -401,6 +401,6 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         syscall: SYS_capset,
         arguments: &[],
-        reason: "a write takes the set-user-ID bit away: CAP_FSETID is put aside for it",
+        reason: "a write or an allocation takes the set-user-ID bit away: CAP_FSETID is put aside for it",
     },
 ];

@@ -30,11 +30,13 @@ const MORE_FLAGS: u32 = 1 << 30;
 /// file system asks for: the guest's kernel checks permissions. fuse-backend-rs has no name for it.
 const ALLOW_IDMAP: u32 = 1 << 8;
 
-/// What we want of what the guest offers. Locks are not among it: a pod's containers share the guest's.
+/// What we want of what the guest offers. Locks are not among it: a pod's containers share the guest's. The umask comes with each
+/// message, for a default access control list stands in for it (`amend`).
 fn wanted() -> FsOptions {
     FsOptions::ASYNC_READ
         | FsOptions::ATOMIC_O_TRUNC
         | FsOptions::BIG_WRITES
+        | FsOptions::DONT_MASK
         | FsOptions::AUTO_INVAL_DATA
         | FsOptions::DO_READDIRPLUS
         | FsOptions::READDIRPLUS_AUTO
