@@ -12,9 +12,9 @@
 //! It stays user 0: files belong to whom the guest says. What it can do with that ends at its root, where nothing is but what the
 //! launcher mounts there, without devices, and at the filter.
 
-pub(crate) mod descriptors;
-pub(crate) mod filter;
-pub(crate) mod filters;
+pub mod descriptors;
+pub mod filter;
+mod filters;
 mod privileges;
 mod root;
 
@@ -23,11 +23,11 @@ use std::io;
 use nix::sched::{CloneFlags, unshare};
 use thiserror::Error;
 
-pub(crate) use root::TREE;
+pub use root::TREE;
 
 /// Why the jail could not be shut. Then there is no server.
 #[derive(Debug, Error)]
-pub(crate) enum JailError {
+pub enum JailError {
     /// The launcher did not make a PID namespace.
     #[error(
         "the share server has process id {pid} and not 1: it must be the first process of a PID namespace; start it through cofferdam"
@@ -54,7 +54,7 @@ const AS_ROOT: &str =
     "start it as root with all capabilities, outside of other containers' restrictions";
 
 /// Shuts the jail, with so many mount points of each kind. Call it with a single thread.
-pub(crate) fn shut(mount_points: u16) -> Result<(), JailError> {
+pub fn shut(mount_points: u16) -> Result<(), JailError> {
     let pid = rustix::process::getpid().as_raw_pid();
     if pid != 1 {
         return Err(JailError::NotFirst { pid });

@@ -1,10 +1,10 @@
 //! Bounds of the share server.
 
 /// Most mount points of each kind.
-pub(crate) const MOUNT_POINTS: u16 = 1024;
+pub const MOUNT_POINTS: u16 = 1024;
 
 /// Largest message in either direction, as the monitor's file system device has it.
-pub(crate) const MESSAGE_BYTES: usize = 68 << 10;
+pub const MESSAGE_BYTES: usize = 68 << 10;
 
 /// Pages of data in one message: 64 KiB. With names and headers it fits [`MESSAGE_BYTES`].
 pub(crate) const MESSAGE_PAGES: u16 = 16;

@@ -10,13 +10,6 @@
 //! It serves one tree, `/shares` of its own root. Folders are mounted in there from outside while it runs; it opens no path of the host,
 //! and can't mount.
 
-mod jail;
-
-mod serve;
-mod session;
-
-mod limits;
-
 use std::{
     error::Error,
     io::{self, Write},
@@ -25,9 +18,8 @@ use std::{
 };
 
 use rustix::net::{SocketType, sockopt};
+use share::{jail, limits, serve, session::Session};
 use thiserror::Error;
-
-use crate::session::Session;
 
 const HELP: &str = "\
 cofferdam-share: shares folders of the host with one pod of cofferdam.
@@ -98,7 +90,7 @@ fn start(number: Option<&str>) -> Result<(OwnedFd, u16), StartError> {
 /// From the jail to the end of the socket.
 fn run(socket: &OwnedFd, mount_points: u16) -> Result<(), Box<dyn Error>> {
     jail::shut(mount_points)?;
-    let session = Session::new()?;
+    let session = Session::new(jail::TREE)?;
     serve::serve(&session, socket, || say("ready\n") == ExitCode::SUCCESS)?;
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// Why the server does not serve, or not any more.
 #[derive(Debug, Error)]
-pub(crate) enum ServeError {
+pub enum ServeError {
     /// No thread runs without its filter.
     #[error("put a thread under its filter")]
     Filter(#[from] FilterError),
@@ -39,7 +39,7 @@ pub(crate) enum ServeError {
 }
 
 /// Serves until the socket's other end is closed. `ready` is called when every thread is under its filter.
-pub(crate) fn serve(
+pub fn serve(
     session: &Session,
     socket: &OwnedFd,
     ready: impl FnOnce() -> bool,

@@ -8,8 +8,11 @@
 mod amend;
 mod init;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    io,
+    fmt, io,
     os::fd::{AsRawFd, BorrowedFd},
     sync::Arc,
     time::Duration,
@@ -29,7 +32,6 @@ use rustix::{
 use thiserror::Error;
 
 use self::amend::Terms;
-use crate::jail::TREE;
 
 /// Operations of FUSE that are told apart here (enum fuse_opcode of include/uapi/linux/fuse.h).
 const FORGET: u32 = 2;
@@ -39,18 +41,19 @@ const BATCH_FORGET: u32 = 42;
 /// The tree can't be served.
 #[derive(Debug, Error)]
 #[error("open the tree of shares")]
-pub(crate) struct SessionError(#[source] io::Error);
+pub struct SessionError(#[source] io::Error);
 
 /// Answers messages, on any number of threads.
-pub(crate) struct Session {
+pub struct Session {
     files: Arc<PassthroughFs>,
     server: Server<Arc<PassthroughFs>>,
 }
 
 impl Session {
-    pub(crate) fn new() -> Result<Self, SessionError> {
+    /// Of the tree at a path.
+    pub fn new(tree: &str) -> Result<Self, SessionError> {
         let config = Config {
-            root_dir: TREE.to_owned(),
+            root_dir: tree.to_owned(),
             entry_timeout: Duration::ZERO,
             attr_timeout: Duration::ZERO,
             cache_policy: CachePolicy::Auto,
@@ -67,7 +70,7 @@ impl Session {
 
     /// Answers one message. A socket that does not take the answer has ended, which is found when it is read from. The thread has a
     /// umask of its own.
-    pub(crate) fn answer(&self, request: &mut [u8], reply: &mut [u8], socket: BorrowedFd<'_>) {
+    pub fn answer(&self, request: &mut [u8], reply: &mut [u8], socket: BorrowedFd<'_>) {
         // The monitor sends whole headers only.
         let (Some(opcode), Some(unique)) = (number(request, 4), unique(request)) else {
             return;
@@ -103,6 +106,13 @@ impl Session {
         handled
             .map(drop)
             .map_err(|_malformed| io::ErrorKind::InvalidInput.into())
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is below has no words for itself.
+        formatter.write_str("Session")
     }
 }
 

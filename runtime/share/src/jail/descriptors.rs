@@ -6,7 +6,7 @@ use std::{fs, io, os::fd::RawFd};
 const FIRST: RawFd = 3;
 
 /// Closes what a launcher leaked into the process. Call it before anything is opened.
-pub(crate) fn close_inherited() -> io::Result<()> {
+pub fn close_inherited() -> io::Result<()> {
     let listed = fs::read_dir("/proc/self/fd")?.map(|entry| {
         let name = entry?.file_name();
         Ok(name.to_str().and_then(|name| name.parse::<RawFd>().ok()))

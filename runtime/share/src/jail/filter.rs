@@ -36,7 +36,7 @@ pub(crate) enum Argument {
 
 /// Why there is no filter.
 #[derive(Debug, Error)]
-pub(crate) enum FilterError {
+pub enum FilterError {
     /// The table can't be written as a program.
     #[error("compile the system call filter")]
     Compile(#[source] seccompiler::BackendError),

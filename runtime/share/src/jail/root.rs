@@ -15,7 +15,7 @@ use rustix::{
 use super::{AS_ROOT, JailError, refused};
 
 /// What is served.
-pub(crate) const TREE: &str = "/shares";
+pub const TREE: &str = "/shares";
 
 const NEW_MOUNTS: &str = "the kernel needs tmpfs and the mount calls of Linux 5.2";
 const PROC_OPTIONS: &str = "the kernel needs proc's options of Linux 5.8";

@@ -30,7 +30,7 @@ const CREATE: u32 = 35;
 const FALLOCATE: u32 = 43;
 
 /// Under what the message is to be carried out.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Terms {
     /// The umask of what it makes.
     pub(super) umask: u32,
