@@ -18,6 +18,12 @@ pub enum Request {
     /// Put a block device of the host on the bus as a disk; its descriptor comes with the message. Answered like
     /// [`Request::AddDisk`]. A monitor from before there were any refuses it as unknown.
     AddBlockDevice(BlockDevice),
+    /// A block device that is on the bus may have grown: look, and tell the guest. Answered by [`Reply::Length`], and refused where the device
+    /// has become smaller. A monitor from before there was this refuses it as unknown.
+    GrowBlockDevice {
+        /// The disk's.
+        id: DiskId,
+    },
     /// Put a NIC on the bus; its taps come with the message. Answered by [`Reply::Added`]; the guest sees the NIC after a
     /// rescan of the bus, and knows it by its MAC address.
     AddNic(Nic),
@@ -49,6 +55,11 @@ pub enum Reply {
     },
     /// The device is off the bus.
     Removed,
+    /// The answer to [`Request::GrowBlockDevice`].
+    Length {
+        /// Bytes that the guest has of it, from now on.
+        bytes: u64,
+    },
     /// What was asked was not done, and nothing changed. On the launch socket: there will be no machine.
     Refused {
         /// Why, for people, with what to do; at most [`limits::TEXT_BYTES`](crate::limits::TEXT_BYTES).

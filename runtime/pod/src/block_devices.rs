@@ -3,11 +3,16 @@
 //!
 //! One task owns them; who wants one asks it. A device has one disk for each right, whatever it is called on the host, and the disk's name says
 //! which it is. So a daemon after this one asks the monitor what is there, and the records of containers who has it; what nobody has goes.
+//!
+//! While there is one, the task hears of changes of the host's devices, and has the monitor look whether the one behind a disk has grown; so it does for those that
+//! it finds, and for one that a further container gets.
 
 mod open;
+mod uevents;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::Arc,
 };
 
@@ -17,7 +22,10 @@ use tokio::sync::{mpsc, oneshot};
 use vm_client::{DiskId, Monitor, PciAddress};
 
 pub use self::open::OpenError;
-use self::open::{NAME, Opened};
+use self::{
+    open::{NAME, Opened},
+    uevents::{Change, Uevents},
+};
 use crate::{Deadlines, container::Container, error::PodError, home};
 
 /// Who waits for the task before others wait to ask it.
@@ -50,6 +58,8 @@ enum Wanted {
 struct Keeper {
     parts: Parts,
     disks: BTreeMap<DiskId, Disk>,
+    /// While there are disks.
+    uevents: Option<Uevents>,
 }
 
 /// A device that is on the VM's bus.
@@ -62,8 +72,7 @@ struct Disk {
 impl BlockDevices {
     /// Begins the task of a pod that has no disk yet.
     pub(crate) fn begin(parts: Parts) -> Self {
-        let disks = BTreeMap::new();
-        Self::run(Keeper { parts, disks }, None)
+        Self::run(Keeper::new(parts), None)
     }
 
     /// Begins the task of a pod that another daemon has begun, with the containers that it knew of.
@@ -72,8 +81,7 @@ impl BlockDevices {
         containers: impl Iterator<Item = &'a Container>,
     ) -> Self {
         let users = users_of(containers);
-        let disks = BTreeMap::new();
-        Self::run(Keeper { parts, disks }, Some(users))
+        Self::run(Keeper::new(parts), Some(users))
     }
 
     fn run(mut keeper: Keeper, users: Option<BTreeMap<PciAddress, BTreeSet<ContainerId>>>) -> Self {
@@ -82,8 +90,14 @@ impl BlockDevices {
             if let Some(users) = users {
                 keeper.find(users).await;
             }
-            while let Some(wanted) = inbox.recv().await {
-                keeper.serve(wanted).await;
+            loop {
+                tokio::select! {
+                    wanted = inbox.recv() => match wanted {
+                        Some(wanted) => keeper.serve(wanted).await,
+                        None => return,
+                    },
+                    change = next(keeper.uevents.as_ref()) => keeper.heard(change).await,
+                }
             }
         });
         Self(wanted)
@@ -116,6 +130,14 @@ impl BlockDevices {
 }
 
 impl Keeper {
+    fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            disks: BTreeMap::new(),
+            uevents: None,
+        }
+    }
+
     /// Who went away has its devices until the container goes: its owner sees to it.
     async fn serve(&mut self, wanted: Wanted) {
         match wanted {
@@ -137,6 +159,47 @@ impl Keeper {
                 error,
                 "a block device that no container has stays in the pod's VM"
             );
+        }
+        if !self.disks.is_empty() {
+            self.listen();
+            self.grow(|_id| true).await;
+        }
+    }
+
+    /// Before a size is asked for: what changes later is heard.
+    fn listen(&mut self) {
+        if self.uevents.is_none() {
+            let opened = Uevents::listen().inspect_err(|error| {
+                tracing::warn!(%error, "block devices that grow will not be noticed");
+            });
+            self.uevents = opened.ok();
+        }
+    }
+
+    async fn heard(&mut self, change: io::Result<Change>) {
+        match change {
+            Ok(Change::Device { major, minor }) => {
+                let name = open::name(major, minor);
+                self.grow(|id| id.as_str().starts_with(&name)).await;
+            }
+            Ok(Change::Any) => self.grow(|_id| true).await,
+            Err(error) => {
+                tracing::warn!(%error, "block devices that grow are not noticed any more");
+                self.uevents = None;
+            }
+        }
+    }
+
+    /// Has the monitor look how large the devices are. The guest keeps what it has where it can't have what there is, and the log says so.
+    async fn grow(&self, of: impl Fn(&DiskId) -> bool) {
+        for id in self.disks.keys().filter(|id| of(id)) {
+            match self.parts.monitor.grow_block_device(id.clone()).await {
+                Ok(bytes) => tracing::debug!(disk = %id, bytes, "a block device was looked at"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(disk = %id, error, "a block device's size is not the guest's");
+                }
+            }
         }
     }
 
@@ -161,6 +224,9 @@ impl Keeper {
         container: &ContainerId,
         devices: &[BlockDevice],
     ) -> Result<Vec<PciAddress>, PodError> {
+        if !devices.is_empty() {
+            self.listen();
+        }
         let mut addresses = Vec::with_capacity(devices.len());
         for device in devices {
             match self.one(container, device).await {
@@ -197,7 +263,9 @@ impl Keeper {
         };
         if let Some(disk) = self.disks.get_mut(&id) {
             disk.users.insert(container.clone());
-            return Ok(disk.address);
+            let address = disk.address;
+            self.grow(|known| *known == id).await;
+            return Ok(address);
         }
         let added = self.parts.monitor.add_block_device(plan).await;
         let address = match added {
@@ -234,6 +302,9 @@ impl Keeper {
                 self.disks.insert(id, disk);
             }
         }
+        if self.disks.is_empty() {
+            self.uevents = None;
+        }
         result
     }
 
@@ -249,6 +320,13 @@ impl Keeper {
             PodError::BlockDeviceStays as fn(_) -> _,
         );
         home::remove_device((monitor, agent), address, failure, deadlines.call).await
+    }
+}
+
+async fn next(uevents: Option<&Uevents>) -> io::Result<Change> {
+    match uevents {
+        Some(uevents) => uevents.next().await,
+        None => std::future::pending().await,
     }
 }
 

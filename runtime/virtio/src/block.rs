@@ -4,6 +4,7 @@
 //! Disks are raw, always: no format is looked for in what the guest may have written.
 
 mod clear;
+mod growth;
 pub mod layout;
 mod request;
 mod serve;
@@ -26,6 +27,7 @@ use crate::{
     limits,
     queue::Ring,
 };
+pub use growth::{GrowError, Growth};
 use layout::{Layout, LayoutError, Segment};
 
 /// Bytes of a sector, whatever the block size (section 5.2.4).
@@ -75,6 +77,7 @@ pub struct Disk {
     access: Access,
     identity: Identity,
     storage: Storage,
+    growth: Growth,
 }
 
 /// What the guest sees as the disk's serial number.
@@ -187,12 +190,20 @@ impl Disk {
         if !layout.files().all(|file| access.allowed_by(file)) {
             return Err(DiskError::FileMode { access });
         }
+        let layout = Arc::new(layout);
+        let growth = Growth::new(Arc::clone(&layout), storage);
         Ok(Self {
-            layout: Arc::new(layout),
+            layout,
             access,
             identity,
             storage,
+            growth,
         })
+    }
+
+    /// Lets the disk grow, whoever has the disk.
+    pub fn growth(&self) -> Growth {
+        self.growth.clone()
     }
 
     fn config(&self) -> [u8; CONFIG_BYTES] {
@@ -280,11 +291,12 @@ impl Device for Disk {
             memory,
             features,
             mut queues,
-            config_changed: _,
+            config_changed,
         } = activation;
         let queue = queues.get_mut(0).and_then(Option::take);
         let queue = queue.ok_or(ActivateError::QueueMissing { index: 0 })?;
         let (ring, kick) = Ring::new(0, memory, queue);
+        self.growth.driven_by(config_changed);
         let job = serve::Job {
             layout: Arc::clone(&self.layout),
             access: self.access,

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use monitor::{Ending, PciAddress, Reply, Request, Running, Status};
+use monitor::{DiskId, Ending, PciAddress, Reply, Request, Running, Status};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -213,6 +213,18 @@ impl Monitor {
         drop(parcel);
         match self.ask(request, vec![device.file.into()]).await? {
             Reply::Added { pci_address } => Ok(pci_address),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Lets the guest have all of a block device that may have grown. How many bytes it has now.
+    ///
+    /// # Errors
+    /// When the device has become smaller, there is no such disk, or the monitor is gone.
+    pub async fn grow_block_device(&self, id: DiskId) -> Result<u64, RequestError> {
+        let request = Request::GrowBlockDevice { id };
+        match self.ask(request, Vec::new()).await? {
+            Reply::Length { bytes } => Ok(bytes),
             other => Err(RequestError::Answer(format!("{other:?}"))),
         }
     }

@@ -86,7 +86,7 @@ pub(crate) struct Machine {
     /// When the processors were let go.
     pub(crate) started: Instant,
     pub(crate) board: Board,
-    pub(crate) disks: BTreeMap<DiskId, PciAddress>,
+    pub(crate) disks: BTreeMap<DiskId, Disk>,
     pub(crate) nics: BTreeMap<NicId, NicStatus>,
     pub(crate) shares: BTreeMap<ShareTag, Share>,
     pub(crate) counts: Vec<Arc<ExitCounts>>,
@@ -98,6 +98,13 @@ pub(crate) struct Machine {
     last_words: LastWords,
     /// Where devices work that share a thread.
     devices: Worker,
+}
+
+/// A disk on the bus.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) pci_address: PciAddress,
+    pub(crate) growth: block::Growth,
 }
 
 /// A share on the bus.
@@ -179,9 +186,14 @@ impl Machine {
         disk: block::Disk,
     ) -> Result<PciAddress, AssembleError> {
         let worker = Worker::start(&format!("disk {id}"), Kind::Disk, self.last_words.clone())?;
-        let address = self.add(Box::new(disk), worker)?;
-        self.disks.insert(id, address);
-        Ok(address)
+        let growth = disk.growth();
+        let pci_address = self.add(Box::new(disk), worker)?;
+        let disk = Disk {
+            pci_address,
+            growth,
+        };
+        self.disks.insert(id, disk);
+        Ok(pci_address)
     }
 
     /// Puts a NIC on the bus. It has a thread of its own, unless the kernel moves its frames: then all that is left to do are

@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("containers_share_a_device_over_a_restart", shared),
     ("device_goes_with_its_last_container", gone),
     ("device_that_can_not_be_had_is_named", missing),
+    ("device_that_grows_is_larger_in_the_guest", grows),
 ];
 
 const MIB: u64 = 1 << 20;
@@ -54,6 +55,17 @@ impl Loop {
         losetup(&["--detach", &device])?.context("detach the loop device")?;
         let there = losetup(&[&device])?;
         ensure!(there.is_none(), "somebody has {device} open: {there:?}");
+        Ok(())
+    }
+
+    /// As the volume's storage does it: what is behind the device, then the device, which the kernel tells whoever listens.
+    fn resize(&self, bytes: u64) -> Result<()> {
+        File::options()
+            .write(true)
+            .open(&self.file)?
+            .set_len(bytes)?;
+        losetup(&["--set-capacity", &self.device.to_string_lossy()])?
+            .context("have the loop device look at its file")?;
         Ok(())
     }
 
@@ -251,4 +263,50 @@ fn missing(case: &Case) -> Result<()> {
     ensure!(daemon.containers()?.is_empty(), "nothing was made");
     daemon.remove_sandbox(&sandbox)?;
     Ok(())
+}
+
+fn grows(case: &Case) -> Result<()> {
+    let mut daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let disk = Loop::new(case, "disk")?;
+    let devices = vec![
+        device(&disk.device, "/dev/xvda", "mrw"),
+        device(&disk.device, "/dev/xvdb", "r"),
+    ];
+    let id = run(&daemon, &sandbox, with(&daemon, "main", WAIT, devices))?;
+    let sizes = "blockdev --getsize64 /dev/xvda; blockdev --getsize64 /dev/xvdb";
+    let have = |daemon: &Daemon<'_>, mib: u64| -> Result<()> {
+        let expect = format!("{0}\n{0}\n", mib * MIB);
+        let deadline = Instant::now() + case.patience.stretch(deadlines::STEP);
+        loop {
+            let said = daemon.exec(&id, sizes, 120)?;
+            if said.stdout == expect.as_bytes() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{said:?}; log: {}", daemon.log());
+        }
+    };
+    have(&daemon, 16)?;
+    disk.resize(32 * MIB)?;
+    have(&daemon, 32)?;
+    // What was not there before takes data, and gives it back from the node's device.
+    let write = "echo behind | dd of=/dev/xvda bs=512 seek=61440 conv=fsync,notrunc";
+    ensure!(daemon.exec(&id, write, 120)?.exit_code == 0);
+    let read = "dd if=/dev/xvdb bs=512 skip=61440 count=1 2>/dev/null | head -c 7";
+    let said = daemon.exec(&id, read, 120)?;
+    ensure!(said.stdout == b"behind\n", "{said:?}");
+    // While nobody listens.
+    daemon.kill()?;
+    disk.resize(48 * MIB)?;
+    daemon.resume()?;
+    have(&daemon, 48)?;
+    disk.resize(8 * MIB)?;
+    let deadline = Instant::now() + case.patience.stretch(deadlines::STEP);
+    while !daemon.log().contains("has shrunk from 50331648 to 8388608 bytes") {
+        ensure!(Instant::now() < deadline, "{}", daemon.log());
+        thread::park_timeout(LOOK_AGAIN);
+    }
+    have(&daemon, 48)?;
+    daemon.remove_sandbox(&sandbox)?;
+    disk.detach()
 }

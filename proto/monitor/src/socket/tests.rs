@@ -22,6 +22,7 @@ fn check_reply(reply: &Reply) {
 #[test]
 fn replies_survive_the_socket() {
     check_reply(&Reply::Removed);
+    check_reply(&Reply::Length { bytes: 1 << 40 });
     check_reply(&Reply::Added {
         pci_address: "0000:00:04.0".parse().unwrap(),
     });
@@ -68,6 +69,9 @@ fn requests_survive_the_socket() {
             vhost: Some(crate::Fd(1)),
         }],
     }));
+    check_request(&Request::GrowBlockDevice {
+        id: "block-7.0-w".parse().unwrap(),
+    });
     check_request(&Request::RemoveDevice {
         pci_address: "0000:00:04.0".parse().unwrap(),
     });

@@ -107,7 +107,7 @@ fn open_now(path: &Path, read_only: bool) -> Result<Opened, OpenError> {
     let read_only = read_only || is_read_only(&folder);
     let right = if read_only { 'r' } else { 'w' };
     // 20 bytes at most: numbers have 12 and 20 bits.
-    let id = DiskId::try_from(format!("{NAME}{major}.{minor}-{right}"));
+    let id = DiskId::try_from(format!("{}{right}", name(major, minor)));
     let id = id.map_err(|_bad| OpenError::Kind)?;
     let takes = Takes::read(&queue_folder(&folder));
     let plan = BlockDevicePlan {
@@ -120,6 +120,11 @@ fn open_now(path: &Path, read_only: bool) -> Result<Opened, OpenError> {
         writes_zeroes: takes.writes_zeroes,
     };
     Ok(Opened { id, plan })
+}
+
+/// What the names of the disks over one device begin with.
+pub(super) fn name(major: u32, minor: u32) -> String {
+    format!("{NAME}{major}.{minor}-")
 }
 
 /// Past the host's page cache, which would have everything twice and lose it with the host. Where that can't be, through it.

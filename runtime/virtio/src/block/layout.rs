@@ -5,7 +5,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fs::File, io, ops::Range, os::unix::fs::FileTypeExt};
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::FileTypeExt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use rustix::fs::{SeekFrom, seek};
 use thiserror::Error;
@@ -27,9 +33,10 @@ pub struct Segment {
 /// Segments one after the other, as a disk.
 #[derive(Debug)]
 pub struct Layout {
-    /// With the place of each on the disk, in order and without gaps.
+    /// With the place of each on the disk, in order and without gaps: one ends where the next begins.
     placed: Vec<(u64, Segment)>,
-    length: u64,
+    /// Where the last one ends. It only grows, and no other data follows from it: relaxed order is enough.
+    length: AtomicU64,
 }
 
 /// A part of a transfer that lies in one segment.
@@ -114,6 +121,7 @@ impl Layout {
         if placed.is_empty() {
             return Err(LayoutError::Empty);
         }
+        let length = length.into();
         Ok(Self { placed, length })
     }
 
@@ -131,28 +139,48 @@ impl Layout {
         check(0, &segment, unit)?;
         Ok(Self {
             placed: vec![(offset, segment)],
-            length,
+            length: length.into(),
         })
     }
 
     /// Bytes of the disk.
     pub fn length(&self) -> u64 {
-        self.length
+        self.length.load(Ordering::Relaxed)
+    }
+
+    /// Lets a disk of one file have all of the file, in whole blocks of `unit` bytes. Its length then; one that is not larger changes nothing.
+    ///
+    /// # Errors
+    /// When the file can't be asked.
+    pub(super) fn grow(&self, unit: u64) -> Result<u64, LayoutError> {
+        let [(_, segment)] = self.placed.as_slice() else {
+            return Ok(self.length());
+        };
+        let end = file_length(0, &segment.file)?;
+        if i64::try_from(end).is_err() {
+            return Err(LayoutError::TooLong);
+        }
+        let there = end.saturating_sub(segment.offset);
+        let whole = there - there % unit;
+        self.length.fetch_max(whole, Ordering::Relaxed);
+        Ok(whole)
     }
 
     /// Splits a transfer at segment borders. `None` when it goes past the end.
     pub fn parts(&self, start: u64, length: u64) -> Option<impl Iterator<Item = Part<'_>>> {
-        let end = start
-            .checked_add(length)
-            .filter(|end| *end <= self.length)?;
-        let first = self
-            .placed
-            .partition_point(|(place, segment)| place + segment.length <= start);
-        let touched = self.placed.get(first..).unwrap_or_default();
-        let touched = touched.iter().take_while(move |(place, _)| *place < end);
-        Some(touched.map(move |(place, segment)| {
+        let whole = self.length();
+        let end = start.checked_add(length).filter(|end| *end <= whole)?;
+        let after = self.placed.partition_point(|(place, _)| *place <= start);
+        let touched = self.placed.get(after.saturating_sub(1)..);
+        let touched = touched.unwrap_or_default().iter();
+        let touched = touched.take_while(move |(place, _)| *place < end);
+        let ends = self.placed.get(after..).unwrap_or_default().iter();
+        let ends = ends.map(|(place, _)| *place).chain([whole]);
+        // A transfer of nothing touches nothing.
+        let touched = touched.take_while(move |_| start < end);
+        Some(touched.zip(ends).map(move |((place, segment), ends)| {
             let from = start.max(*place);
-            let to = end.min(place + segment.length);
+            let to = end.min(ends);
             Part {
                 file: &segment.file,
                 position: segment.offset + (from - place),

@@ -13,7 +13,7 @@ use crate::{
 /// A loop device over a file, on a host that has them.
 struct Loop {
     path: String,
-    _backing: tempfile::NamedTempFile,
+    backing: tempfile::NamedTempFile,
 }
 
 impl Loop {
@@ -27,7 +27,7 @@ impl Loop {
         match made {
             Ok(made) if made.status.success() => Some(Self {
                 path: String::from_utf8(made.stdout).unwrap().trim().to_owned(),
-                _backing: backing,
+                backing,
             }),
             refused => {
                 eprintln!("SKIPPED: a loop device can't be made: {refused:?}");
@@ -50,6 +50,15 @@ impl Loop {
             discard_bytes: 4096,
             writes_zeroes: true,
         }
+    }
+
+    /// As the host's storage does it: the file, then the device over it.
+    fn resize(&self, bytes: u64) {
+        self.backing.as_file().set_len(bytes).unwrap();
+        let told = Command::new("losetup")
+            .args(["--set-capacity", &self.path])
+            .status();
+        assert!(told.unwrap().success());
     }
 
     /// Detached at once only where nobody has it open: otherwise when the last one closes it.
@@ -106,6 +115,28 @@ async fn block_devices_come_and_go_and_are_closed() {
     for address in [written, read] {
         soon(monitor.remove_device(address)).await.unwrap();
     }
+    assert!(device.is_free(), "the monitor has it open still");
+    soon(monitor.stop(SOON)).await;
+}
+
+#[tokio::test]
+async fn block_device_that_changes_its_size_grows_and_does_not_shrink() {
+    let Some(scene) = Scene::set() else { return };
+    let Some(device) = Loop::new(1 << 20) else {
+        return;
+    };
+    let monitor = scene.launch(guest::WAITS).await;
+    let address = soon(monitor.add_block_device(device.plan("block-7.0-w", false))).await;
+    let grow = async |id: &str| soon(monitor.grow_block_device(id.parse().unwrap())).await;
+    assert_eq!(grow("block-7.0-w").await.unwrap(), 1 << 20);
+    device.resize(3 << 20);
+    assert_eq!(grow("block-7.0-w").await.unwrap(), 3 << 20);
+    device.resize(2 << 20);
+    let reason = refusal(grow("block-7.0-w").await);
+    assert!(reason.contains("shrunk from 3145728 to 2097152"), "{reason}");
+    let reason = refusal(grow("block-7.0-r").await);
+    assert_eq!(reason, "there is no disk block-7.0-r");
+    soon(monitor.remove_device(address.unwrap())).await.unwrap();
     assert!(device.is_free(), "the monitor has it open still");
     soon(monitor.stop(SOON)).await;
 }

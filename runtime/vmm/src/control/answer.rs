@@ -24,6 +24,7 @@ pub(super) fn answer(machine: &mut Machine, client: &OwnedFd, received: Received
         Request::AddBlockDevice(device) => {
             send(client, &add_block_device(machine, &device, fds), &[])
         }
+        Request::GrowBlockDevice { id } => send(client, &grow_block_device(machine, &id), &[]),
         Request::AddNic(nic) => send(client, &add_nic(machine, &nic, fds), &[]),
         Request::AddShare(share) => send(client, &add_share(machine, &share, fds), &[]),
         Request::RemoveDevice { pci_address } => {
@@ -66,11 +67,15 @@ fn status(machine: &Machine) -> Status {
         uptime_us: u64::try_from(machine.started.elapsed().as_micros()).unwrap_or(u64::MAX),
         memory_bytes: machine.memory_bytes,
         processors: u8::try_from(machine.counts.len()).unwrap_or(u8::MAX),
-        disks: machine.disks.clone(),
+        disks: machine.disks.iter().map(disk_status).collect(),
         nics: machine.nics.clone(),
         shares: machine.shares.iter().map(share_status).collect(),
         exits,
     }
+}
+
+fn disk_status((id, disk): (&DiskId, &crate::assemble::Disk)) -> (DiskId, PciAddress) {
+    (id.clone(), disk.pci_address)
 }
 
 fn share_status((tag, share): (&ShareTag, &crate::assemble::Share)) -> (ShareTag, ShareStatus) {
@@ -116,6 +121,17 @@ fn add_block_device(machine: &mut Machine, device: &BlockDevice, fds: Vec<OwnedF
     };
     match machine.add_disk(device.id.clone(), disk) {
         Ok(pci_address) => Reply::Added { pci_address },
+        Err(error) => refused(&error),
+    }
+}
+
+fn grow_block_device(machine: &Machine, id: &DiskId) -> Reply {
+    let Some(disk) = machine.disks.get(id) else {
+        let reason = format!("there is no disk {id}");
+        return Reply::Refused { reason };
+    };
+    match disk.growth.look() {
+        Ok(bytes) => Reply::Length { bytes },
         Err(error) => refused(&error),
     }
 }
@@ -184,7 +200,8 @@ fn add_share(machine: &mut Machine, share: &Share, fds: Vec<OwnedFd>) -> Reply {
 
 /// Only disks, NICs and shares go: the guest can't do without the others.
 fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
-    let is_disk = machine.disks.values().any(|place| *place == address);
+    let mut disks = machine.disks.values();
+    let is_disk = disks.any(|disk| disk.pci_address == address);
     let is_nic = machine.nics.values().any(|nic| nic.pci_address == address);
     let mut shares = machine.shares.values();
     let is_share = shares.any(|share| share.pci_address == address);
@@ -207,7 +224,7 @@ fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
     if let Err(error) = machine.board.remove(place) {
         return refused(&error);
     }
-    machine.disks.retain(|_, place| *place != address);
+    machine.disks.retain(|_, disk| disk.pci_address != address);
     machine.nics.retain(|_, nic| nic.pci_address != address);
     machine
         .shares

@@ -132,3 +132,22 @@ fn layout_longer_than_a_file_can_be_is_refused() {
         "sum up the segments' lengths: past 2^63 bytes",
     );
 }
+
+#[test]
+fn layout_that_grows_has_the_new_end_and_no_more() {
+    let layout = Layout::whole(file(1024), 1024, 512).expect("two blocks");
+    let only = layout.files().next().expect("its file");
+    only.set_len(4096 + 100).expect("grow");
+    assert!(layout.parts(1024, 512).is_none(), "nobody has looked");
+    assert_eq!(layout.grow(512).expect("asked"), 4096);
+    let ends = |start, length| {
+        let parts = layout.parts(start, length)?;
+        Some(parts.map(|part| (part.position, part.range)).collect::<Vec<_>>())
+    };
+    assert_eq!(ends(512, 3584), Some(vec![(512, 0..3584)]));
+    assert_eq!(ends(4096, 1), None);
+    // Smaller: what was promised stays.
+    only.set_len(512).expect("shrink");
+    assert_eq!(layout.grow(512).expect("asked"), 512);
+    assert_eq!(layout.length(), 4096);
+}
