@@ -2,7 +2,7 @@
 //! [`Host`], what sysfs says; [`Function`], one PCI function; [`cdi::Cdi`], what drivers say; [`Finder`], names to functions.
 //! Below: `model`; `pod-resources`, kubelet's messages.
 //!
-//! Nothing here opens a VFIO device or changes the host: it reads. Nothing of it is attached to a VM yet.
+//! Nothing here opens a VFIO device or changes the host: it reads, and `cri-server` decides by it.
 
 mod address;
 mod bars;

@@ -1,7 +1,7 @@
 //! `cofferdam check --vfio`: each function of the host that VFIO has, or that is of a kind one gives to pods, with what keeps it from a
 //! VM. Main type: [`Device`]. Below: `devices`, which reads and judges.
 //!
-//! It speaks of the host alone: no pod gets such a device yet, and the report says so.
+//! It speaks of the host alone: which of them pods may have is the configuration's (`vfio.devices`), and the report says so.
 
 use std::path::PathBuf;
 
@@ -27,8 +27,8 @@ const CLASSES: [u32; 4] = [0x0300, 0x0302, 0x0380, 0x1200];
 const NVSWITCH: (u16, u32) = (0x10de, 0x0680);
 
 /// What is said once for all.
-pub(super) const NOT_YET: &str =
-    "Cofferdam can't give a VFIO device to a pod yet: this says what the host is ready for.";
+pub(super) const FOR_PODS: &str =
+    "This says what the host is ready for. A pod can have those that vfio.devices in the configuration names; see docs/gpu.md.";
 
 /// The VFIO part of the report.
 #[derive(Debug, Serialize)]
@@ -79,7 +79,7 @@ impl Report {
             }
         }
         Ok(Self {
-            attach: false,
+            attach: true,
             devices,
             unread,
         })
@@ -93,7 +93,7 @@ impl Report {
         }
         let unread = self.unread.iter();
         lines.extend(unread.map(|reason| format!("warning  not read       {reason}")));
-        lines.push(NOT_YET.to_owned());
+        lines.push(FOR_PODS.to_owned());
         lines
     }
 }

@@ -1,6 +1,6 @@
 //! Block devices of the host that a running monitor is given: real ones, loop devices.
 
-use std::{fs::File, process::Command};
+use std::{fs::File, mem, path::Path, process::Command, time::Duration};
 
 use vm_client::BlockDevicePlan;
 
@@ -14,6 +14,7 @@ use crate::{
 struct Loop {
     path: String,
     backing: tempfile::NamedTempFile,
+    detached: bool,
 }
 
 impl Loop {
@@ -28,6 +29,7 @@ impl Loop {
             Ok(made) if made.status.success() => Some(Self {
                 path: String::from_utf8(made.stdout).unwrap().trim().to_owned(),
                 backing,
+                detached: false,
             }),
             refused => {
                 eprintln!("SKIPPED: a loop device can't be made: {refused:?}");
@@ -61,24 +63,32 @@ impl Loop {
         assert!(told.unwrap().success());
     }
 
-    /// Detached at once only where nobody has it open: otherwise when the last one closes it.
-    fn is_free(&self) -> bool {
-        let status = Command::new("losetup")
-            .args(["--detach", &self.path])
-            .status();
-        assert!(status.unwrap().success());
-        let still = Command::new("losetup").arg(&self.path).output().unwrap();
-        !still.status.success()
+    /// Detached when the last one closes it: waits for that. Processes that other tests start have copies of descriptors for a moment.
+    async fn is_closed(mut self) {
+        self.detach();
+        let backing = format!("/sys/block/{}/loop", self.path.trim_start_matches("/dev/"));
+        soon(async {
+            while Path::new(&backing).exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Once: its number may be another's then.
+    fn detach(&mut self) {
+        if !mem::replace(&mut self.detached, true) {
+            Command::new("losetup")
+                .args(["--detach", &self.path])
+                .output()
+                .ok();
+        }
     }
 }
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        // The test has done it, unless it failed.
-        Command::new("losetup")
-            .args(["--detach", &self.path])
-            .output()
-            .ok();
+        self.detach();
     }
 }
 
@@ -115,7 +125,8 @@ async fn block_devices_come_and_go_and_are_closed() {
     for address in [written, read] {
         soon(monitor.remove_device(address)).await.unwrap();
     }
-    assert!(device.is_free(), "the monitor has it open still");
+    // Before the monitor ends: it must not have it any more.
+    device.is_closed().await;
     soon(monitor.stop(SOON)).await;
 }
 
@@ -133,10 +144,14 @@ async fn block_device_that_changes_its_size_grows_and_does_not_shrink() {
     assert_eq!(grow("block-7.0-w").await.unwrap(), 3 << 20);
     device.resize(2 << 20);
     let reason = refusal(grow("block-7.0-w").await);
-    assert!(reason.contains("shrunk from 3145728 to 2097152"), "{reason}");
+    assert!(
+        reason.contains("shrunk from 3145728 to 2097152"),
+        "{reason}"
+    );
     let reason = refusal(grow("block-7.0-r").await);
     assert_eq!(reason, "there is no disk block-7.0-r");
     soon(monitor.remove_device(address.unwrap())).await.unwrap();
-    assert!(device.is_free(), "the monitor has it open still");
+    // Before the monitor ends: it must not have it any more.
+    device.is_closed().await;
     soon(monitor.stop(SOON)).await;
 }

@@ -72,15 +72,15 @@ fn report_shows_what_vfio_has_and_what_one_gives_to_pods() {
     check(2, "not yet  0000:c1:00.0");
     check(3, "0000:c1:00.0 (driver nvidia) is not bound to vfio-pci");
     check(4, "→ bind it: modprobe vfio-pci");
-    check(5, "can't give a VFIO device to a pod yet");
+    check(5, "vfio.devices");
     assert_eq!(lines.len(), 6, "{lines:#?}");
 }
 
 #[test]
-fn report_in_json_has_facts_reasons_and_that_nothing_is_attached() {
+fn report_in_json_has_facts_reasons_and_that_pods_can_have_them() {
     let json = serde_json::to_value(report(&host())).unwrap();
     let text = |pointer: &str| json.pointer(pointer).unwrap().to_string();
-    assert_eq!(text("/attach"), "false");
+    assert_eq!(text("/attach"), "true");
     assert_eq!(text("/devices/1/address"), "\"0000:41:00.0\"");
     assert_eq!(text("/devices/1/usable"), "true");
     assert_eq!(text("/devices/1/bars/1/size"), (256_u64 << 30).to_string());
