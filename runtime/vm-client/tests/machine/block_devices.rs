@@ -64,7 +64,7 @@ impl Loop {
     }
 
     /// Detached when the last one closes it: waits for that. Processes that other tests start have copies of descriptors for a moment.
-    async fn is_closed(mut self) {
+    async fn closed(mut self) {
         self.detach();
         let backing = format!("/sys/block/{}/loop", self.path.trim_start_matches("/dev/"));
         soon(async {
@@ -126,7 +126,7 @@ async fn block_devices_come_and_go_and_are_closed() {
         soon(monitor.remove_device(address)).await.unwrap();
     }
     // Before the monitor ends: it must not have it any more.
-    device.is_closed().await;
+    device.closed().await;
     soon(monitor.stop(SOON)).await;
 }
 
@@ -152,6 +152,6 @@ async fn block_device_that_changes_its_size_grows_and_does_not_shrink() {
     assert_eq!(reason, "there is no disk block-7.0-r");
     soon(monitor.remove_device(address.unwrap())).await.unwrap();
     // Before the monitor ends: it must not have it any more.
-    device.is_closed().await;
+    device.closed().await;
     soon(monitor.stop(SOON)).await;
 }

@@ -13,7 +13,7 @@ use vm_client::{Datapath, Mac, Monitor, NicPlan, NicQueuePlan, RequestError};
 
 use crate::{
     guest,
-    stage::{SOON, Scene, chain, soon},
+    stage::{SOON, Scene, chain, has_again, soon, threads_and_descriptors},
 };
 
 /// Makes queues of a tap in a network namespace of its own and sends them through its standard input, a socket. Making a tap takes an
@@ -144,28 +144,18 @@ async fn removing_nics_gives_back_their_threads_and_descriptors() {
     let Some(_probe) = ours(1) else { return };
     let monitor = scene.launch(guest::WAITS).await;
     let pid = monitor.pid().unwrap();
-    let count = |what: &str| {
-        std::fs::read_dir(format!("/proc/{pid}/{what}"))
-            .unwrap()
-            .count()
-    };
     soon(monitor.status()).await.unwrap();
-    let before = (count("task"), count("fd"));
+    let before = threads_and_descriptors(pid);
     for queues in [1, 8, 3] {
         let nic = plan(1, ours(queues).unwrap());
         let address = soon(monitor.add_nic(nic)).await.unwrap();
-        assert!(count("task") > before.0 && count("fd") > before.1);
+        let with = threads_and_descriptors(pid);
+        assert!(with.0 > before.0 && with.1 > before.1);
         soon(monitor.remove_device(address)).await.unwrap();
         let refused = plan(1, taps(1, TAP | NO_PI, 0).unwrap());
         refusal(soon(monitor.add_nic(refused)).await);
     }
-    // A thread ends a moment after its last handle.
-    soon(async {
-        while (count("task"), count("fd")) != before {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    has_again(pid, before).await;
     soon(monitor.stop(SOON)).await;
 }
 

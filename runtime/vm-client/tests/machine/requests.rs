@@ -7,7 +7,7 @@ use vm_client::{CONTROL_SOCKET, DiskPlan, RequestError, SegmentPlan};
 
 use crate::{
     guest,
-    stage::{SOON, Scene, soon},
+    stage::{SOON, Scene, has_again, soon, threads_and_descriptors},
 };
 
 fn disk(id: &str, bytes: u64) -> DiskPlan {
@@ -61,25 +61,14 @@ async fn removing_disks_gives_back_their_threads_and_descriptors() {
     let Some(scene) = Scene::set() else { return };
     let monitor = scene.launch(guest::WAITS).await;
     let pid = monitor.pid().unwrap();
-    let count = |what: &str| {
-        std::fs::read_dir(format!("/proc/{pid}/{what}"))
-            .unwrap()
-            .count()
-    };
     // Once it has answered it has accepted the connection.
     soon(monitor.status()).await.unwrap();
-    let before = (count("task"), count("fd"));
+    let before = threads_and_descriptors(pid);
     for _ in 0..40 {
         let address = soon(monitor.add_disk(disk("hot", 4096))).await.unwrap();
         soon(monitor.remove_device(address)).await.unwrap();
     }
-    // A thread ends a moment after its last handle.
-    soon(async {
-        while (count("task"), count("fd")) != before {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    has_again(pid, before).await;
     soon(monitor.stop(SOON)).await;
 }
 

@@ -107,6 +107,29 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
         .expect("it should have happened by now")
 }
 
+/// How many threads and how many descriptors a monitor has. Not the thread that KVM gives it when its first processor runs (`arch/x86/kvm/mmu/mmu.c`,
+/// kvm_mmu_start_lpage_recovery).
+pub(crate) fn threads_and_descriptors(pid: u32) -> (usize, usize) {
+    let entries = |folder: &str| std::fs::read_dir(format!("/proc/{pid}/{folder}")).unwrap();
+    // The name of one that has ended meanwhile can't be read.
+    let is_ours = |task: std::io::Result<std::fs::DirEntry>| {
+        let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
+        name.is_ok_and(|name| !name.starts_with("kvm-nx-lpage"))
+    };
+    let threads = entries("task").filter_map(|task| is_ours(task).then_some(()));
+    (threads.count(), entries("fd").count())
+}
+
+/// Waits until a monitor has as many threads and descriptors again: a thread ends a moment after its last handle.
+pub(crate) async fn has_again(pid: u32, before: (usize, usize)) {
+    soon(async {
+        while threads_and_descriptors(pid) != before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 /// Waits until a process is gone, also as a zombie.
 pub(crate) async fn gone(pid: u32) {
     let path = PathBuf::from(format!("/proc/{pid}"));
