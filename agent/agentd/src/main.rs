@@ -2,6 +2,7 @@
 //! process has; `early` makes the machine usable, `host` the process on a host; `serve` answers the host, and `container::launcher_main`
 //! starts a container.
 
+mod apparmor;
 mod arguments;
 mod container_disks;
 mod containers;

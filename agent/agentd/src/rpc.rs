@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use ttrpc::r#async::{ServerStreamSender, TtrpcContext};
 
 use crate::{
+    apparmor,
     arguments::Setting,
     container_disks::DiskPlan,
     containers::{FirstProcess, Owner, PodState},
@@ -206,6 +207,15 @@ impl Agent for Service {
         let id = VolumeId::parse(&request.volume_id)?;
         self.volumes.remove(id).await?;
         Ok(wire::RemoveVolumeResponse::default())
+    }
+
+    async fn load_app_armor_policy(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::LoadAppArmorPolicyRequest,
+    ) -> ttrpc::Result<wire::LoadAppArmorPolicyResponse> {
+        apparmor::load(&self.setting, request.policy).await?;
+        Ok(wire::LoadAppArmorPolicyResponse::default())
     }
 
     async fn start_container(

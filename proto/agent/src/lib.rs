@@ -62,6 +62,9 @@ pub const STDIO_PORT: u32 = 1025;
 /// Largest `oci_spec` or `oci_process` that the agent takes, in bytes.
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
 
+/// Largest AppArmor policy that the agent takes, in bytes: it has to fit into a message.
+pub const MAX_APPARMOR_BYTES: usize = 3 << 20;
+
 /// Most content that the files of one tree of a volume have, in bytes.
 pub const MAX_VOLUME_BYTES: u64 = 32 << 20;
 

@@ -194,6 +194,24 @@ impl Agent {
         within("RemoveDevice", deadline, call).await.map(|_done| ())
     }
 
+    /// Loads the AppArmor policy, at most 3 MiB, into the guest's kernel.
+    ///
+    /// # Errors
+    /// As agent.proto says: a kernel without AppArmor is [`AgentError::Precondition`].
+    pub async fn load_apparmor_policy(
+        &self,
+        policy: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let request = wire::LoadAppArmorPolicyRequest {
+            policy,
+            ..Default::default()
+        };
+        let call = (self.client).load_app_armor_policy(context_of(deadline), &request);
+        let answer = within("LoadAppArmorPolicy", deadline, call).await;
+        answer.map(|_done| ())
+    }
+
     /// Its first process, once it has been executed.
     ///
     /// # Errors

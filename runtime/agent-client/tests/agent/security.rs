@@ -253,3 +253,15 @@ async fn containers_of_a_pod_share_ipc_and_host_name() {
     assert_eq!(second.stdout, "shared\n", "{}", second.stderr);
     host.stop().await;
 }
+
+#[tokio::test]
+async fn apparmor_policy_is_not_loaded_into_a_hosts_kernel() {
+    let Some(host) = Host::start().await else {
+        return;
+    };
+    let loaded = host.agent.load_apparmor_policy(vec![1], DEADLINE).await;
+    let error = loaded.unwrap_err();
+    assert!(matches!(error, AgentError::Invalid { .. }), "{error:?}");
+    assert!(error.to_string().contains("a guest only"), "{error}");
+    host.stop().await;
+}
