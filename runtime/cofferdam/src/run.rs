@@ -79,6 +79,7 @@ fn attempt(config: &Config, arguments: &RunArguments) -> anyhow::Result<u8> {
         root: root(rootfs, plan.writable_bytes)?,
         output: OutputTo::Caller,
         mounts: Vec::new(),
+        apparmor_policy: None,
     };
     let pod_plan = pod_plan(config, &plan)?;
     let image_took = begun.elapsed();
@@ -128,6 +129,7 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
             guest_image: open("guest image", "guest_image", &config.guest_image)?,
             size: plan.size,
             console_log: config.vm.console == Console::Log,
+            apparmor: false,
             kernel_arguments: config.vm.kernel_arguments.clone(),
         })),
         lifetime: Lifetime::WithLauncher,

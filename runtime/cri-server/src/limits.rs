@@ -36,3 +36,6 @@ pub(crate) const SCRAPE_REQUEST_BYTES: usize = 8 << 10;
 
 /// Largest seccomp profile, in bytes: what `pod` takes.
 pub(crate) const SECCOMP_PROFILE_BYTES: usize = 512 << 10;
+
+/// Largest AppArmor policy that a guest is given, in bytes: what its agent takes.
+pub(crate) const MOST_APPARMOR_BYTES: u64 = 3 << 20;

@@ -54,6 +54,8 @@ pub struct GuestPlan {
     pub size: VmSize,
     /// Whether the guest's console is written to `console.log` in the run folder; the kernel talks then.
     pub console_log: bool,
+    /// Whether its kernel has AppArmor on, so that it can be given profiles of the node.
+    pub apparmor: bool,
     /// Words added to the kernel's command line.
     pub kernel_arguments: String,
 }
@@ -124,6 +126,8 @@ pub struct ContainerPlan {
     pub output: OutputTo,
     /// What it mounts, each possible after those before it.
     pub mounts: Vec<MountPlan>,
+    /// The compiled policy with its AppArmor profile, for the guest's kernel; on the node the kernel has it already.
+    pub apparmor_policy: Option<Vec<u8>>,
 }
 
 /// A mount of a container.

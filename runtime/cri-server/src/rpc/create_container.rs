@@ -40,9 +40,10 @@ pub(crate) async fn create_container(
     let sandbox = (&known.sandbox.config, kind);
     let devices = devices(&config, kind).await?;
     let planned = translate::container_plan(&config, sandbox, &image, defaults, profile, devices)?;
-    if let Some(profile) = translate::apparmor_profile(&config) {
-        apparmor::check_loaded(profile.to_owned()).await?;
-    }
+    let policy = match translate::apparmor_profile(&config) {
+        Some(profile) => apparmor::find(profile.to_owned(), kind).await?,
+        None => None,
+    };
     let mounts = mounts(node, &mut config, kind).await?;
     let created = Created {
         config,
@@ -51,7 +52,7 @@ pub(crate) async fn create_container(
     };
     let reserved = node.pods.reserve_container(known.pod.id(), created.name());
     let reserved = reserved.map_err(|taken| Status::already_exists(taken.to_string()))?;
-    let made = (planned, mounts, rootfs);
+    let made = (planned, mounts, rootfs, policy);
     let create = create(Arc::clone(&known), made, created, reserved);
     let undo_node = Arc::clone(node);
     let id = work::finish_or_undo(create, |id: ContainerId| async move {
@@ -161,7 +162,7 @@ async fn open_image(node: &Node, asked: String, kind: PodKind) -> Result<(Image,
 
 async fn create(
     known: Arc<Known>,
-    (planned, mounts, rootfs): (Planned, Vec<MountPlan>, Rootfs),
+    (planned, mounts, rootfs, apparmor_policy): (Planned, Vec<MountPlan>, Rootfs, Option<Vec<u8>>),
     created: Created,
     reserved: ContainerReservation,
 ) -> Result<ContainerId, Status> {
@@ -178,6 +179,7 @@ async fn create(
         root,
         output: planned.log.map_or(OutputTo::Nowhere, OutputTo::Log),
         mounts,
+        apparmor_policy,
     };
     let made = known.pod.create_container(plan).await;
     made.map_err(|error| failure::pod(&error))?;

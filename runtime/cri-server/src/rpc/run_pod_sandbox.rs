@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::remove_pod_sandbox::remove;
 use crate::{
-    failure, ids,
+    apparmor, failure, ids,
     network::{self, Attachment},
     node::Node,
     note::{Sandbox, SandboxName},
@@ -250,10 +250,11 @@ async fn guest_plan(node: &Node, asked: &Asked) -> Result<GuestPlan, Status> {
     let linux = asked.config.linux.as_ref();
     let size = translate::vm_size(linux, guest.size, layer_mib);
     let kernel_arguments = guest.kernel_arguments.clone();
-    let (kernel, guest_image) = work::blocking({
+    let (kernel, guest_image, apparmor) = work::blocking({
         move || {
             let kernel = open("the guest's kernel", &guest.kernel)?;
-            Ok::<_, Status>((kernel, open("the guest's image", &guest.image)?))
+            let image = open("the guest's image", &guest.image)?;
+            Ok::<_, Status>((kernel, image, apparmor::is_on()))
         }
     })
     .await??;
@@ -266,6 +267,7 @@ async fn guest_plan(node: &Node, asked: &Asked) -> Result<GuestPlan, Status> {
         guest_image,
         size,
         console_log: parts.console_log,
+        apparmor,
         kernel_arguments,
     })
 }

@@ -50,7 +50,7 @@ pub(crate) async fn launch(
             max: plan.size.processors,
         },
         memory_bytes: plan.size.memory_bytes(),
-        command_line: plan.kernel_arguments,
+        command_line: command_line(plan.apparmor, &plan.kernel_arguments),
         kernel: plan.kernel,
         guest_image: Some(plan.guest_image),
         console,
@@ -60,6 +60,16 @@ pub(crate) async fn launch(
     };
     let launched = Monitor::launch(launch).await;
     launched.map_err(|error| PodError::Launch(Box::new(error)))
+}
+
+/// What is configured comes last, for the last one of a word counts. Without AppArmor the kernel has no use for the audit log, whose thread and sockets
+/// it makes otherwise; with it the log says what a profile has denied.
+fn command_line(apparmor: bool, configured: &str) -> String {
+    let security = match apparmor {
+        true => "lsm=apparmor",
+        false => "audit=0",
+    };
+    format!("{security} {configured}").trim_end().to_owned()
 }
 
 /// Puts the NICs on the bus.
@@ -195,5 +205,19 @@ pub(crate) async fn remove_disks(monitor: &Monitor, places: Vec<ImagePlace>) {
         if let Err(error) = monitor.remove_device(disk).await {
             tracing::warn!(%disk, error = &error as &dyn std::error::Error, "a disk stays on the bus");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_words_come_after_our_own() {
+        assert_eq!(command_line(false, ""), "audit=0");
+        assert_eq!(
+            command_line(true, "apparmor=0 a=b"),
+            "lsm=apparmor apparmor=0 a=b"
+        );
     }
 }

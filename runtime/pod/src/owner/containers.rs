@@ -43,6 +43,7 @@ impl Owner {
             root,
             output,
             mounts,
+            apparmor_policy,
         } = plan;
         let (Phase::Running, Some(home)) = (self.phase, self.home.clone()) else {
             drop(reply.send(Err(PodError::NotRunning {
@@ -82,10 +83,16 @@ impl Owner {
         let hold = Box::new((root.hold, images.holds));
         let entry = Entry::new(container, output, hold);
         self.entries.insert(id.clone(), entry);
-        let files = (root.segments, images.files);
-        let devices = (self.block_devices.clone(), wanted);
+        let placing = deeds::Placing {
+            agent: self.agent.borrow().clone(),
+            apparmor_policy,
+            root: root.segments,
+            images: images.files,
+            devices: (self.block_devices.clone(), wanted),
+        };
+        let call = self.deadlines.call;
         self.deeds
-            .spawn(deeds::place(home, id, files, devices, reply));
+            .spawn(deeds::place(home, id, placing, (reply, call)));
     }
 
     pub(super) async fn placed(

@@ -1,5 +1,7 @@
 //! What the owner has done by tasks beside it, because it takes time. Each ends in an [`Outcome`] that the owner is told.
 
+use std::time::Duration;
+
 use agent_client::{Agent, ContainerDisk, ContainerStart, Output, Root as AgentRoot, Stdio};
 use model::{BlockDevice, ContainerId, LimitsChange, NamespaceOf};
 use oci_spec::runtime::Spec;
@@ -59,19 +61,37 @@ pub(super) enum Outcome {
     Nothing,
 }
 
+/// What a container needs from before its start.
+pub(super) struct Placing {
+    pub(super) agent: Option<Agent>,
+    pub(super) apparmor_policy: Option<Vec<u8>>,
+    pub(super) root: Vec<RootSegment>,
+    pub(super) images: Vec<Vec<RootSegment>>,
+    pub(super) devices: (Option<BlockDevices>, Vec<BlockDevice>),
+}
+
 /// Puts a container's root and the images that it mounts where the agent can mount them: all of them, or none.
 pub(super) async fn place(
     home: Home,
     container: ContainerId,
-    (root, images): (Vec<RootSegment>, Vec<Vec<RootSegment>>),
-    devices: (Option<BlockDevices>, Vec<BlockDevice>),
-    reply: oneshot::Sender<Result<(), PodError>>,
+    placing: Placing,
+    (reply, deadline): (oneshot::Sender<Result<(), PodError>>, Duration),
 ) -> Outcome {
-    let placed = home.place(&container, root, images).await;
-    let result = match placed {
-        Ok(places) => with_devices(&home, &container, places, devices).await,
-        Err(error) => Err(error),
+    let work = async {
+        // First, for it is what the guest may refuse. What it has loaded stays, as it would on a node.
+        if let Some(policy) = placing.apparmor_policy {
+            let agent = placing.agent.ok_or(PodError::TornDown)?;
+            let loaded = agent.load_apparmor_policy(policy, deadline);
+            agent_call(
+                "load the container's AppArmor profile into the guest",
+                loaded,
+            )
+            .await?;
+        }
+        let places = home.place(&container, placing.root, placing.images).await?;
+        with_devices(&home, &container, places, placing.devices).await
     };
+    let result = work.await;
     Outcome::Placed {
         container,
         result,

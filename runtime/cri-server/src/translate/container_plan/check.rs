@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Before the name of a profile that the node has.
+const PREFIX: &str = "localhost/";
+
 /// Refuses what can't be done, and first what can never be right. `user` is the pod's user namespace.
 pub(super) fn check(
     config: &ContainerConfig,
@@ -49,7 +52,7 @@ pub(super) fn check(
         )));
     }
     match security {
-        Some(security) => security_context(security, sandbox, kind),
+        Some(security) => security_context(security, sandbox),
         None => Ok(()),
     }
 }
@@ -57,7 +60,6 @@ pub(super) fn check(
 fn security_context(
     security: &LinuxContainerSecurityContext,
     sandbox: &PodSandboxConfig,
-    kind: PodKind,
 ) -> Result<(), Refusal> {
     let sandbox_linux = sandbox.linux.as_ref();
     let of_sandbox = sandbox_linux.and_then(|linux| linux.security_context.as_ref());
@@ -66,7 +68,8 @@ fn security_context(
             "a privileged container needs a sandbox whose security_context says privileged",
         ));
     }
-    modules(security, kind)?;
+    label(security)?;
+    older_profile(security)?;
     let of_sandbox = pod_kind::options(sandbox_linux);
     match &security.namespace_options {
         Some(options) => namespaces(options, of_sandbox),
@@ -74,30 +77,39 @@ fn security_context(
     }
 }
 
-/// The AppArmor profile that a container is to run under by its name. What a runtime's default is, is the runtime's to say: in a VM it is the VM, on the node none.
+/// The AppArmor profile that a container is to run under by its name. What a runtime's default is, is the runtime's to say: ours is none. In a VM the VM
+/// is the wall; on the node it would have to be compiled for the node's kernel.
 pub(crate) fn apparmor_profile(config: &ContainerConfig) -> Option<&str> {
     super::security_context(config).and_then(named_profile)
 }
 
+fn older_profile(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
+    #[expect(deprecated, reason = "clients still send the older field")]
+    let older = security.apparmor_profile.as_str();
+    match (&security.apparmor, older) {
+        (Some(_), _) | (None, "" | "runtime/default" | "unconfined") => Ok(()),
+        (None, older) if older.starts_with(PREFIX) => Ok(()),
+        (None, older) => Err(Refusal::invalid(format!(
+            "apparmor_profile {older:?} is none of runtime/default, unconfined and localhost/NAME"
+        ))),
+    }
+}
+
+/// Kubernetes' own prefix stands in the older field, and in the newer one where a client has copied it.
 fn named_profile(security: &LinuxContainerSecurityContext) -> Option<&str> {
     #[expect(deprecated, reason = "clients still send the older field")]
-    let older = security.apparmor_profile.strip_prefix("localhost/");
+    let older = security.apparmor_profile.strip_prefix(PREFIX);
     match &security.apparmor {
         Some(profile) if profile.profile_type() == ProfileType::Localhost => {
-            Some(profile.localhost_ref.as_str())
+            let named = profile.localhost_ref.as_str();
+            Some(named.strip_prefix(PREFIX).unwrap_or(named))
         }
         Some(_) => None,
         None => older,
     }
 }
 
-/// Of the kernel, for mandatory access control.
-fn modules(security: &LinuxContainerSecurityContext, kind: PodKind) -> Result<(), Refusal> {
-    if let (Some(name), PodKind::Vm) = (named_profile(security), kind) {
-        return Err(Refusal::unimplemented(format!(
-            "the AppArmor profile {name:?} can't be loaded: the guest's kernel has no AppArmor"
-        )));
-    }
+fn label(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
     let Some(label) = &security.selinux_options else {
         return Ok(());
     };

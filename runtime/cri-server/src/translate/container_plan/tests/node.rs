@@ -1,5 +1,7 @@
 //! Containers of pods on the node, and that no other is more of the node than its sandbox.
 
+use cri::v1::{SecurityProfile, security_profile::ProfileType};
+
 use super::*;
 
 /// Every pair of modes, for each namespace: a container is where its sandbox is, whatever kind of pod it is of.
@@ -80,17 +82,47 @@ fn container_on_the_node_has_the_nodes_processes_where_it_says_so() {
 }
 
 #[test]
-fn apparmor_profile_is_for_containers_on_the_node() {
-    let config = secured(LinuxContainerSecurityContext {
-        apparmor: Some(SecurityProfile {
-            profile_type: ProfileType::Localhost.into(),
-            localhost_ref: "mine".to_owned(),
-        }),
+fn apparmor_profile_is_the_newer_fields_where_there_is_one() {
+    let profile = |kind: ProfileType, name: &str| {
+        Some(SecurityProfile {
+            profile_type: kind.into(),
+            localhost_ref: name.to_owned(),
+        })
+    };
+    let sandbox = sandbox_with(LinuxSandboxSecurityContext::default());
+    let check = |newer: Option<SecurityProfile>, older: &str, expect: Option<&str>| {
+        #[expect(deprecated, reason = "clients still send the older field")]
+        let config = secured(LinuxContainerSecurityContext {
+            apparmor: newer,
+            apparmor_profile: older.to_owned(),
+            ..LinuxContainerSecurityContext::default()
+        });
+        assert_eq!(apparmor_profile(&config), expect);
+        for kind in [PodKind::Vm, PodKind::Host] {
+            let planned = plan_of(&config, &sandbox, kind).unwrap();
+            let profile = planned.spec.security.apparmor_profile;
+            assert_eq!(profile.as_deref(), expect, "{kind:?}");
+        }
+    };
+    let local = ProfileType::Localhost;
+    check(profile(local, "mine"), "", Some("mine"));
+    check(profile(local, "localhost/mine"), "", Some("mine"));
+    check(profile(local, "mine"), "localhost/other", Some("mine"));
+    check(None, "localhost/other", Some("other"));
+    // None of ours, but Kubernetes'.
+    check(None, "runtime/default", None);
+    check(None, "", None);
+    for kind in [ProfileType::RuntimeDefault, ProfileType::Unconfined] {
+        check(profile(kind, ""), "localhost/other", None);
+    }
+    #[expect(deprecated, reason = "clients still send the older field")]
+    let nonsense = secured(LinuxContainerSecurityContext {
+        apparmor_profile: "other".to_owned(),
         ..LinuxContainerSecurityContext::default()
     });
-    assert_eq!(apparmor_profile(&config), Some("mine"));
-    let sandbox = sandbox_with(LinuxSandboxSecurityContext::default());
-    let planned = plan_of(&config, &sandbox, PodKind::Host).unwrap();
-    let profile = planned.spec.security.apparmor_profile;
-    assert_eq!(profile.as_deref(), Some("mine"));
+    let refusal = plan_of(&nonsense, &sandbox, PodKind::Vm).unwrap_err();
+    assert!(
+        refusal.to_string().contains("\"other\" is none of"),
+        "{refusal}"
+    );
 }
