@@ -34,6 +34,7 @@ mod reclaim;
 mod rpc;
 mod runtime_service;
 mod seccomp_profile;
+mod selinux;
 mod serve;
 mod settings;
 mod socket;

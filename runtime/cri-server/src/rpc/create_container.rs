@@ -13,7 +13,7 @@ use crate::{
     node::Node,
     note::Created,
     pods::{ContainerReservation, Known},
-    seccomp_profile,
+    seccomp_profile, selinux,
     translate::{self, Devices, Planned, PlannedMount, PlannedSource, PodKind},
     work,
 };
@@ -40,6 +40,9 @@ pub(crate) async fn create_container(
     let sandbox = (&known.sandbox.config, kind);
     let devices = devices(&config, kind).await?;
     let planned = translate::container_plan(&config, sandbox, &image, defaults, profile, devices)?;
+    if let (Some(label), PodKind::Host) = (translate::selinux_label(&config), kind) {
+        selinux::check_absent(label).await?;
+    }
     let policy = match translate::apparmor_profile(&config) {
         Some(profile) => apparmor::find(profile.to_owned(), kind).await?,
         None => None,

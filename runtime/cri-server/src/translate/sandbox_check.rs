@@ -6,7 +6,7 @@ use cri::v1::{
 };
 use prost::Message;
 
-use super::{pod_kind, refusal::Refusal, user_namespace::user_namespace};
+use super::{pod_kind, refusal::Refusal, selinux, user_namespace::user_namespace};
 use crate::limits;
 
 /// Gives the sandbox's metadata if all that it asks for can be done.
@@ -55,6 +55,7 @@ fn security_context(security: &LinuxSandboxSecurityContext) -> Result<(), Refusa
             "the sandbox's run_as_group needs a run_as_user",
         ));
     }
+    selinux::check_level(security.selinux_options.as_ref())?;
     match &security.namespace_options {
         Some(options) => namespaces(options),
         None => Ok(()),

@@ -12,7 +12,7 @@ use crate::{
     translate::{
         pod_kind::{self, PodKind},
         refusal::Refusal,
-        user_namespace, volumes,
+        selinux, user_namespace, volumes,
     },
 };
 
@@ -68,7 +68,7 @@ fn security_context(
             "a privileged container needs a sandbox whose security_context says privileged",
         ));
     }
-    label(security)?;
+    selinux::check_level(security.selinux_options.as_ref())?;
     older_profile(security)?;
     let of_sandbox = pod_kind::options(sandbox_linux);
     match &security.namespace_options {
@@ -107,20 +107,6 @@ fn named_profile(security: &LinuxContainerSecurityContext) -> Option<&str> {
         Some(_) => None,
         None => older,
     }
-}
-
-fn label(security: &LinuxContainerSecurityContext) -> Result<(), Refusal> {
-    let Some(label) = &security.selinux_options else {
-        return Ok(());
-    };
-    let parts = [&label.user, &label.role, &label.r#type, &label.level];
-    if parts.iter().all(|part| part.is_empty()) {
-        return Ok(());
-    }
-    let label = parts.map(String::as_str).join(":");
-    Err(Refusal::unimplemented(format!(
-        "the selinux_options {label:?} can't be set: a guest's kernel has no SELinux, and containers on the node get no labels yet"
-    )))
 }
 
 /// A container that is more of the node than its sandbox would be where nobody decided that it may be, and one that is less is none of Kubernetes'.

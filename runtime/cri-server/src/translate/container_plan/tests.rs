@@ -328,15 +328,21 @@ fn devices_that_every_guest_has_are_given() {
 }
 
 #[test]
-fn what_no_guest_does_is_refused_by_its_field() {
-    let security = LinuxContainerSecurityContext {
-        selinux_options: Some(SeLinuxOption {
-            level: "s0:c1".to_owned(),
-            ..SeLinuxOption::default()
-        }),
-        ..LinuxContainerSecurityContext::default()
+fn selinux_labels_are_ignored_unless_they_can_be_none() {
+    let labelled = |level: &str| {
+        secured(LinuxContainerSecurityContext {
+            selinux_options: Some(SeLinuxOption {
+                level: level.to_owned(),
+                ..SeLinuxOption::default()
+            }),
+            ..LinuxContainerSecurityContext::default()
+        })
     };
-    check_unimplemented(&secured(security), "selinux_options \":::s0:c1\"");
+    let plain = plan(&secured(LinuxContainerSecurityContext::default())).unwrap();
+    assert_eq!(plan(&labelled("s0:c1")).unwrap().spec, plain.spec);
+    let refusal = plan(&labelled("secret")).unwrap_err();
+    assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+    assert!(refusal.to_string().contains("\"secret\""), "{refusal}");
 }
 
 #[test]

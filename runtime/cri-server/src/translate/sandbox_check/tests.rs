@@ -92,6 +92,22 @@ fn sandbox_without_a_whole_name_is_invalid() {
 }
 
 #[test]
+fn sandbox_with_an_selinux_level_that_is_none_is_invalid() {
+    let labelled = |level: &str| {
+        let mut config = with_namespaces(NamespaceOption::default());
+        let linux = config.linux.as_mut().unwrap();
+        let security = linux.security_context.as_mut().unwrap();
+        security.selinux_options = Some(cri::v1::SeLinuxOption {
+            level: level.to_owned(),
+            ..Default::default()
+        });
+        config
+    };
+    check_sandbox(&labelled("s0:c1,c2")).unwrap();
+    check_invalid(&labelled("secret"), "\"secret\"");
+}
+
+#[test]
 fn sandbox_in_the_nodes_namespaces_is_good() {
     let node = i32::from(Mode::Node);
     let of = |network, pid, ipc| {
