@@ -46,7 +46,7 @@ fn run() -> Result<()> {
     cgroup::delegate()?;
     network::raise_loopback()?;
     raise_limits()?;
-    rustix::system::sethostname(b"testbed").context("set host name")?;
+    network::name_host("testbed")?;
     put(control::READY, &format!("{began} {}\n", uptime()))?;
     match command::run()? {
         Ended::OnTerminal { code } => put(control::EXIT, &format!("{code} 0\n")),

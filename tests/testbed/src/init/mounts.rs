@@ -136,6 +136,7 @@ pub(crate) fn for_programs() -> Result<()> {
     plain("mqueue", "/dev/mqueue", "mqueue", "").make()?;
     plain("hugetlbfs", "/dev/hugepages", "hugetlbfs", "").make()?;
     plain("bpf", "/sys/fs/bpf", "bpf", "").make()?;
+    plain("securityfs", "/sys/kernel/security", "securityfs", "").make()?;
     plain("debugfs", "/sys/kernel/debug", "debugfs", "").make()?;
     plain("tracefs", "/sys/kernel/tracing", "tracefs", "").make()?;
     fs::create_dir_all("/run/lock").context("create /run/lock")?;

@@ -1,4 +1,7 @@
-//! Raises the loopback interface, with one rtnetlink message: running `ip` would cost more than the rest of this program.
+//! The host's name, and its loopback interface, raised with one rtnetlink message: running `ip` would cost more than the rest of this program.
+
+use std::fs::OpenOptions;
+use std::io::Write;
 
 use anyhow::{Context, Result};
 use rustix::net::netlink::SocketAddrNetlink;
@@ -10,6 +13,19 @@ const NLM_F_REQUEST: u16 = 1;
 const IFF_UP: u32 = 1;
 /// The first interface of each network namespace (include/net/net_namespace.h: LOOPBACK_IFINDEX).
 const LOOPBACK: i32 = 1;
+/// On the overlay, so the machine outside keeps its own.
+const HOSTS: &str = "/etc/hosts";
+
+/// Names this host, and lets its programs find it by its name, as sudo does.
+pub(crate) fn name_host(name: &str) -> Result<()> {
+    rustix::system::sethostname(name.as_bytes()).context("set host name")?;
+    let mut hosts = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(HOSTS)
+        .context("open /etc/hosts")?;
+    writeln!(hosts, "127.0.1.1 {name}").context("write /etc/hosts")
+}
 
 pub(crate) fn raise_loopback() -> Result<()> {
     let netlink =
