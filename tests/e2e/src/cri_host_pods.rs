@@ -40,10 +40,10 @@ const AGENT: &str = "cofferdam-agent";
 const CONTENT: &str = "of the node\n";
 
 /// A file system for writable layers: the test host's root is an overlay, on which no other can be.
-struct Layers(PathBuf);
+pub(crate) struct Layers(PathBuf);
 
 impl Layers {
-    fn mount(case: &Case) -> Result<Self> {
+    pub(crate) fn mount(case: &Case) -> Result<Self> {
         let folder = case.folder().join("daemon/layers");
         fs::create_dir_all(&folder)?;
         mount_tmpfs(&folder)?;

@@ -13,6 +13,7 @@ use tonic::{Code, Response};
 use crate::Test;
 use crate::case::Case;
 use crate::case::Images;
+use crate::cri_apparmor::under;
 use crate::daemon::{Daemon, all, expect_failure};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -37,6 +38,12 @@ fn security(case: &Case) -> Result<()> {
     });
     let refused = daemon.create(&sandbox, half);
     expect_failure(refused, Code::InvalidArgument, "run_as_group")?;
+    // Whether this node has AppArmor or not.
+    let unloaded = under("cofferdam-e2e-unloaded", daemon.script("main", SLEEP));
+    let refused = daemon.create(&sandbox, unloaded);
+    let words = "the AppArmor profile \"cofferdam-e2e-unloaded\" can't be applied";
+    expect_failure(refused, Code::FailedPrecondition, words)?;
+    ensure!(daemon.containers()?.is_empty(), "nothing is left");
     let mut config = daemon.script("main", SLEEP);
     config.linux = Some(LinuxContainerConfig {
         resources: Some(LinuxContainerResources {

@@ -17,6 +17,7 @@ mod test_image;
 mod whole_run;
 
 mod check;
+mod cri_apparmor;
 mod cri_attach;
 mod cri_block;
 mod cri_cgroup;
@@ -103,6 +104,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_block", cri_block::TESTS),
     ("cri_user_namespaces", cri_user_namespaces::TESTS),
     ("cri_host_pods", cri_host_pods::TESTS),
+    ("cri_apparmor", cri_apparmor::TESTS),
 ];
 
 fn main() -> Result<ExitCode> {
