@@ -243,6 +243,13 @@ impl Case {
         self.finish(self.cofferdam(arguments)?, deadlines::COMMAND)
     }
 
+    /// The same with the configuration of the daemon that has been started.
+    pub(crate) fn tell_of_daemon(&self, arguments: &[&str]) -> Result<Ended> {
+        let file = self.folder().join("daemon.toml");
+        let command = self.setting.command(&file, arguments);
+        self.finish(command, deadlines::COMMAND)
+    }
+
     pub(crate) fn finish(&self, command: Command, within: Duration) -> Result<Ended> {
         Running::start(command)?.finish(self.patience.stretch(within))
     }

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use cri::v1::{ContainerState, Signal, StopContainerRequest};
+use harness::busybox;
+use toml::Table;
 use tonic::Request;
 
 use crate::Test;
-use crate::case::Case;
+use crate::case::{Case, Images};
 use crate::daemon::Daemon;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -16,7 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
         "container_that_ignores_it_is_killed_after_its_grace",
         ignores,
     ),
-    ("container_may_name_another_signal", other_signal),
+    ("image_and_container_may_name_another_signal", other_signal),
     ("removal_of_a_running_container_kills_it", remove_running),
 ];
 
@@ -103,15 +105,29 @@ fn ignores(case: &Case) -> Result<()> {
     Ok(())
 }
 
+/// An image whose StopSignal is SIGUSR2; CRI's word goes before the image's.
 fn other_signal(case: &Case) -> Result<()> {
-    let daemon = Daemon::start(case)?;
+    let daemon = Daemon::start_with(case, Images::Own, Table::new())?;
+    let archive = case.folder().join("image.tar");
+    let image = busybox::busybox_image()?.stop_signal("SIGUSR2");
+    image.build()?.write_oci_archive(&archive)?;
+    let import = ["image", "import", &archive.to_string_lossy()];
+    case.tell_of_daemon(&import)?.expect_code(0)?;
     let sandbox = daemon.run_sandbox("web")?;
-    let trap = "trap '' TERM; trap 'exit 9' USR1";
-    let id = started(&daemon, &sandbox, trap, Signal::Sigusr1)?;
-    ensure!(daemon.status(&id)?.stop_signal() == Signal::Sigusr1);
-    daemon.stop(&id, LONG_GRACE_SECONDS)?;
-    let status = daemon.status(&id)?;
-    ensure!(status.exit_code == 9, "{status:?}");
+    let check = |trap: &str, signal: Signal, grace: i64, told: Signal, code: i32| -> Result<()> {
+        let id = started(&daemon, &sandbox, trap, signal)?;
+        ensure!(daemon.status(&id)?.stop_signal() == told, "{trap}");
+        daemon.stop(&id, grace)?;
+        let status = daemon.status(&id)?;
+        ensure!(status.exit_code == code, "{trap}: {status:?}");
+        Ok(daemon.remove(&id)?)
+    };
+    let (of_image, usr1, usr2) = (Signal::RuntimeDefault, Signal::Sigusr1, Signal::Sigusr2);
+    let trap = "trap '' TERM USR2; trap 'exit 9' USR1";
+    check(trap, usr1, LONG_GRACE_SECONDS, usr1, 9)?;
+    let trap = "trap '' TERM USR1; trap 'exit 8' USR2";
+    check(trap, of_image, LONG_GRACE_SECONDS, usr2, 8)?;
+    check("trap '' USR2", of_image, SHORT_GRACE_SECONDS, usr2, 137)?;
     daemon.remove_sandbox(&sandbox)?;
     Ok(())
 }

@@ -277,10 +277,20 @@ fn refused(case: &Case) -> Result<()> {
     };
     let of = |uids, gids| options(NamespaceMode::Pod, uids, gids);
     let two = [mapping(1, 1), mapping(5, 1)].concat();
+    let rootless = || {
+        let range = good().into_iter();
+        let from_one = |one| IdMapping {
+            container_id: 1,
+            ..one
+        };
+        range.map(from_one).collect::<Vec<_>>()
+    };
     for (asked, words) in [
         (of(two, good()), "exactly one id mapping in uids, not 2"),
         (of(good(), vec![]), "exactly one id mapping in gids, not 0"),
         (of(mapping(1, 0), good()), "the range is empty"),
+        (of(rootless(), good()), "it has to begin with 0"),
+        (of(good(), rootless()), "it has to begin with 0"),
         (of(good(), mapping(u32::MAX, 2)), "beyond the largest id"),
         (
             options(NamespaceMode::Container, good(), good()),
