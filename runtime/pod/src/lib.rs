@@ -35,6 +35,7 @@ mod status;
 mod teardown;
 mod volumes;
 mod wall_clock;
+mod watched;
 
 pub use agent_client::{
     AgentError as StreamError, InterfaceUsage, PROTOCOL_VERSION as AGENT_PROTOCOL, PodUsage,

@@ -16,7 +16,9 @@ use rustix::{
         recv, socket_with,
     },
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
+
+use crate::watched::watched;
 
 /// The multicast group of the kernel's own messages; those of udev have another one.
 const OF_KERNEL: u32 = 1;
@@ -43,7 +45,7 @@ impl Uevents {
         let kind = SocketType::DGRAM;
         let socket = socket_with(AddressFamily::NETLINK, kind, flags, Some(KOBJECT_UEVENT))?;
         bind(&socket, &SocketAddrNetlink::new(0, OF_KERNEL))?;
-        Ok(Self(AsyncFd::with_interest(socket, Interest::READABLE)?))
+        Ok(Self(watched(socket)?))
     }
 
     /// Waits for a block device to change. May be given up and called again.

@@ -22,9 +22,9 @@ use agent_client::Connector;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::{io::unix::AsyncFd, sync::watch};
+use tokio::sync::watch;
 
-use crate::{cgroup::Cgroup, plan::HostPlan};
+use crate::{cgroup::Cgroup, plan::HostPlan, watched::watched};
 
 /// Its files in the run folder.
 const RPC_SOCKET: &str = "agent.sock";
@@ -160,7 +160,7 @@ impl HostAgent {
     }
 
     fn watch(folder: &Path, process: OwnedFd, child: Option<Child>) -> io::Result<Self> {
-        let watched = register(process.try_clone()?)?;
+        let watched = watched(process.try_clone()?)?;
         let (tell, ending) = watch::channel(None);
         let place = folder.to_owned();
         tokio::spawn(async move {
@@ -200,15 +200,6 @@ impl HostAgent {
         pidfd_send_signal(&self.process, Signal::KILL).ok();
         self.ended().await
     }
-}
-
-/// Registers a descriptor with the runtime.
-#[expect(
-    deprecated,
-    reason = "the replacement is unsafe for types that may give another descriptor later; an OwnedFd gives its own"
-)]
-fn register(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(process)
 }
 
 /// Blocks.

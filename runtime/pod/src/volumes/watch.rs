@@ -10,7 +10,7 @@ use agent_client::Agent;
 use model::VolumeId;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::unix::AsyncFd,
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::sleep,
@@ -18,7 +18,9 @@ use tokio::{
 use tracing::Instrument;
 
 use super::read;
-use crate::{Deadlines, deadlines::VOLUME_PAUSE, error::PodError, launch::agent_call};
+use crate::{
+    Deadlines, deadlines::VOLUME_PAUSE, error::PodError, launch::agent_call, watched::watched,
+};
 
 /// Requests that wait for a watcher.
 const REQUESTS: usize = 16;
@@ -185,15 +187,11 @@ async fn wait(
     }
 }
 
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe for the sake of sources that are no descriptors; this one owns its own"
-)]
 fn listen(folder: &std::path::Path) -> io::Result<AsyncFd<OwnedFd>> {
     let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     let what = WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF | WatchFlags::ONLYDIR;
     inotify::add_watch(&events, folder, what)?;
-    AsyncFd::with_interest(events, Interest::READABLE)
+    watched(events)
 }
 
 /// All that is there counts as one.

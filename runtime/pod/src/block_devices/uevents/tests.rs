@@ -19,13 +19,19 @@ fn message_of_a_block_device_that_changed_has_its_number() {
 
 #[test]
 fn message_of_something_else_is_none() {
-    check("add@/d\0ACTION=add\0SUBSYSTEM=block\0MAJOR=7\0MINOR=0\0", None);
+    check(
+        "add@/d\0ACTION=add\0SUBSYSTEM=block\0MAJOR=7\0MINOR=0\0",
+        None,
+    );
     check(
         "change@/d\0ACTION=change\0SUBSYSTEM=net\0MAJOR=7\0MINOR=0\0",
         None,
     );
     check("change@/d\0ACTION=change\0SUBSYSTEM=block\0MAJOR=7\0", None);
-    check("change@/d\0ACTION=change\0SUBSYSTEM=block\0MAJOR=x\0MINOR=0\0", None);
+    check(
+        "change@/d\0ACTION=change\0SUBSYSTEM=block\0MAJOR=x\0MINOR=0\0",
+        None,
+    );
     check("libudev\0\u{fe}\u{ed}", None);
     check("", None);
 }
