@@ -106,15 +106,14 @@ fn confined(case: &Case) -> Result<()> {
         Ok(())
     };
     let enforced = format!("{NAME} (enforce)\n");
-    for pod in [&vm, &node] {
-        let first = under(profile.name, daemon.script("first", SCRIPT));
+    // All logs lie in one folder: each container has a name of its own.
+    let pods = [(&vm, "vm"), (&node, "node")];
+    let script = |what: &str, pod: &str| daemon.script(&format!("{what}-{pod}"), SCRIPT);
+    for (pod, name) in pods {
+        let first = under(profile.name, script("first", name));
         check(pod, first, &format!("{enforced}/one\n"))?;
         // The profile is of those who name it.
-        check(
-            pod,
-            daemon.script("free", SCRIPT),
-            "unconfined\n/one\n/two\n",
-        )?;
+        check(pod, script("free", name), "unconfined\n/one\n/two\n")?;
         let long = under(profile.name, daemon.script("long", "exec sleep 1000"));
         let long = run(&daemon, pod, long)?;
         let said = daemon.exec(&long, SCRIPT, 60)?;
@@ -125,8 +124,8 @@ fn confined(case: &Case) -> Result<()> {
     }
     // What the node has loaded meanwhile is what the next container runs under.
     let _anew = Profile::load(case, NAME, "/one")?;
-    for pod in [&vm, &node] {
-        let second = under(profile.name, daemon.script("second", SCRIPT));
+    for (pod, name) in pods {
+        let second = under(profile.name, script("second", name));
         check(pod, second, &format!("{enforced}/two\n"))?;
         daemon.remove_sandbox(pod)?;
     }

@@ -302,7 +302,10 @@ fn grows(case: &Case) -> Result<()> {
     have(&daemon, 48)?;
     disk.resize(8 * MIB)?;
     let deadline = Instant::now() + case.patience.stretch(deadlines::STEP);
-    while !daemon.log().contains("has shrunk from 50331648 to 8388608 bytes") {
+    while !daemon
+        .log()
+        .contains("has shrunk from 50331648 to 8388608 bytes")
+    {
         ensure!(Instant::now() < deadline, "{}", daemon.log());
         thread::park_timeout(LOOK_AGAIN);
     }
