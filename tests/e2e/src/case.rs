@@ -29,7 +29,13 @@ pub(crate) const DIST_VARIABLE: &str = "COFFERDAM_DIST";
 /// What the dist folder holds that is tested here.
 const PROGRAM: &str = "cofferdam";
 const MONITOR: &str = "cofferdam-vmm";
-const OTHER_PARTS: [&str; 4] = ["vmlinux", "guest.cpio", "config.toml", "list-tree"];
+const OTHER_PARTS: [&str; 5] = [
+    "vmlinux",
+    "guest.cpio",
+    "config.toml",
+    "list-tree",
+    "storage-suite",
+];
 
 /// The programs under test, and a store with the test image that tests share.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! Test objects: images made for a test, the `cofferdam` program under test, what a host has and has not.
 //!
+//! - [`durability`]: blocks that were synced are there after a crash; the program `storage-suite write` makes them
+//! - [`escape`]: ways out of a shared folder; the program `storage-suite escape` tries them
 //! - [`image`]: OCI images in memory, right ones of any shape, written as layout folder, OCI archive or docker-archive
 //! - [`busybox`]: the image that most tests run, from Debian's busybox-static
 //! - [`registry`]: Debian's docker-registry with a test's images in it
@@ -7,6 +9,7 @@
 //! - [`samples`]: images with everything that an image may have, to be compared
 //! - [`unpacked`]: an image's layers as GNU tar and overlayfs have them, the other side of that comparison
 //! - [`listing`]: a tree of files as text, and what differs between two; the program `list-tree` prints one
+//! - [`posix`]: what Linux does with files, asked of one folder; the program `storage-suite posix` prints it
 //! - [`spdy`]: a client of exec, attach and port-forward, as Kubernetes' clients speak it
 //! - [`cofferdam`]: the program under test with a state of its own, and what it may have left behind
 //! - [`probe`]: root, KVM, virtualisation; a test that misses one says so aloud
@@ -15,12 +18,16 @@
 
 pub mod busybox;
 pub mod cofferdam;
+pub mod durability;
+pub mod escape;
 pub mod image;
 pub mod leftovers;
 pub mod listing;
+pub mod posix;
 pub mod probe;
 pub mod registry;
 pub mod samples;
 pub mod spdy;
+mod sys;
 pub mod tar_items;
 pub mod unpacked;

@@ -1,0 +1,53 @@
+//! `storage-suite`: what files do, asked where they are. It is a static program, so that it runs in a container as on the host.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use harness::durability;
+use harness::escape::Escape;
+use harness::posix;
+
+const HELP: &str = "\
+usage: storage-suite posix FOLDER
+       storage-suite escape|handles SHARE OTHER OUTSIDE
+       storage-suite write TARGET PROGRESS
+
+posix   makes the same calls as anywhere else in FOLDER, which is empty before and after, and prints a line
+        for each case with what came out.
+escape  tries to get from the shared folders SHARE and OTHER to OUTSIDE, which is where the node has the
+        neighbour of SHARE, and prints which way leads there.
+handles tries only what takes CAP_DAC_READ_SEARCH.
+write   writes blocks to TARGET and syncs them, until it is killed, and says in PROGRESS how far it is.
+";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut output = BufWriter::new(io::stdout().lock());
+    match words.as_slice() {
+        ["-h" | "--help"] => output.write_all(HELP.as_bytes())?,
+        ["posix", folder] => posix::run(Path::new(folder), &mut output)?,
+        ["write", target, progress] => {
+            durability::write(Path::new(target), Path::new(progress), u64::MAX)?;
+        }
+        [what @ ("escape" | "handles"), share, other, outside] => {
+            let escape = Escape {
+                share: share.into(),
+                other: other.into(),
+                outside: outside.into(),
+            };
+            match *what {
+                "escape" => escape.run(&mut output)?,
+                _ => escape.run_handles(&mut output)?,
+            }
+        }
+        // What `posix` starts itself as.
+        ["as", ..] => {
+            let deed = arguments.get(1..).unwrap_or_default();
+            writeln!(output, "{}", posix::run_as(deed)?)?;
+        }
+        _ => bail!("wrong arguments; see --help"),
+    }
+    Ok(output.flush()?)
+}
