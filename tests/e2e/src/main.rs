@@ -22,6 +22,7 @@ mod cri_attach;
 mod cri_block;
 mod cri_cgroup;
 mod cri_container;
+mod cri_crash;
 mod cri_events;
 mod cri_exec;
 mod cri_filters;
@@ -101,6 +102,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_volumes", cri_volumes::TESTS),
     ("cri_shares", cri_shares::TESTS),
     ("cri_scratch", cri_scratch::TESTS),
+    ("cri_crash", cri_crash::TESTS),
     ("cri_block", cri_block::TESTS),
     ("cri_user_namespaces", cri_user_namespaces::TESTS),
     ("cri_host_pods", cri_host_pods::TESTS),
