@@ -55,6 +55,9 @@ enum Wanted {
     },
 }
 
+/// Who has a disk, by its place.
+type Users = BTreeMap<PciAddress, BTreeSet<ContainerId>>;
+
 struct Keeper {
     parts: Parts,
     disks: BTreeMap<DiskId, Disk>,
@@ -84,22 +87,9 @@ impl BlockDevices {
         Self::run(Keeper::new(parts), Some(users))
     }
 
-    fn run(mut keeper: Keeper, users: Option<BTreeMap<PciAddress, BTreeSet<ContainerId>>>) -> Self {
-        let (wanted, mut inbox) = mpsc::channel(WAITING);
-        tokio::spawn(async move {
-            if let Some(users) = users {
-                keeper.find(users).await;
-            }
-            loop {
-                tokio::select! {
-                    wanted = inbox.recv() => match wanted {
-                        Some(wanted) => keeper.serve(wanted).await,
-                        None => return,
-                    },
-                    change = next(keeper.uevents.as_ref()) => keeper.heard(change).await,
-                }
-            }
-        });
+    fn run(keeper: Keeper, users: Option<Users>) -> Self {
+        let (wanted, inbox) = mpsc::channel(WAITING);
+        tokio::spawn(keeper.run(inbox, users));
         Self(wanted)
     }
 
@@ -138,6 +128,25 @@ impl Keeper {
         }
     }
 
+    async fn run(mut self, mut inbox: mpsc::Receiver<Wanted>, users: Option<Users>) {
+        if let Some(users) = users {
+            self.find(users).await;
+        }
+        while self.turn(&mut inbox).await {}
+    }
+
+    /// False when nobody can want anything any more.
+    async fn turn(&mut self, inbox: &mut mpsc::Receiver<Wanted>) -> bool {
+        tokio::select! {
+            wanted = inbox.recv() => match wanted {
+                Some(wanted) => self.serve(wanted).await,
+                None => return false,
+            },
+            change = next(self.uevents.as_ref()) => self.heard(change).await,
+        }
+        true
+    }
+
     /// Who went away has its devices until the container goes: its owner sees to it.
     async fn serve(&mut self, wanted: Wanted) {
         match wanted {
@@ -151,7 +160,7 @@ impl Keeper {
     }
 
     /// What is on the bus from before, and who has it. What nobody has was being added or removed when the daemon before this one ended.
-    async fn find(&mut self, users: BTreeMap<PciAddress, BTreeSet<ContainerId>>) {
+    async fn find(&mut self, users: Users) {
         self.look(users).await;
         if let Err(error) = self.sweep().await {
             let error = &error as &dyn std::error::Error;
@@ -204,7 +213,7 @@ impl Keeper {
     }
 
     /// Adds what is on the bus and was not known to be.
-    async fn look(&mut self, users: BTreeMap<PciAddress, BTreeSet<ContainerId>>) {
+    async fn look(&mut self, users: Users) {
         match self.parts.monitor.status().await {
             Ok(status) => {
                 for (id, disk) in found(status.disks, users) {
@@ -330,10 +339,8 @@ async fn next(uevents: Option<&Uevents>) -> io::Result<Change> {
     }
 }
 
-fn users_of<'a>(
-    containers: impl Iterator<Item = &'a Container>,
-) -> BTreeMap<PciAddress, BTreeSet<ContainerId>> {
-    let mut users: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+fn users_of<'a>(containers: impl Iterator<Item = &'a Container>) -> Users {
+    let mut users = Users::new();
     for container in containers {
         for address in &container.disks {
             let of = users.entry(*address).or_default();
@@ -344,10 +351,7 @@ fn users_of<'a>(
 }
 
 /// Those of a VM's disks that are block devices of the host.
-fn found(
-    disks: BTreeMap<DiskId, PciAddress>,
-    mut users: BTreeMap<PciAddress, BTreeSet<ContainerId>>,
-) -> BTreeMap<DiskId, Disk> {
+fn found(disks: BTreeMap<DiskId, PciAddress>, mut users: Users) -> BTreeMap<DiskId, Disk> {
     let ours = disks
         .into_iter()
         .filter(|(id, _)| id.as_str().starts_with(NAME));

@@ -70,7 +70,9 @@ impl Growth {
         if to < from {
             return Err(GrowError::Shrunk { from, to });
         }
-        if to > from && let Some(notifier) = self.notifier().as_ref() {
+        if to > from
+            && let Some(notifier) = self.notifier().as_ref()
+        {
             notifier.0.trigger();
         }
         Ok(to)

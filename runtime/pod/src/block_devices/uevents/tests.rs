@@ -1,4 +1,6 @@
-//! The kernel's messages, as it writes them. That it sends them is seen in the test host.
+//! The kernel's messages, as it writes them, and that it sends them.
+
+use std::{os::unix::fs::MetadataExt, process::Command, time::Duration};
 
 use super::*;
 
@@ -34,4 +36,48 @@ fn message_of_something_else_is_none() {
     );
     check("libudev\0\u{fe}\u{ed}", None);
     check("", None);
+}
+
+/// A loop device over a file, detached with the last who has it open.
+fn loop_device(file: &std::path::Path) -> Option<String> {
+    let made = Command::new("losetup")
+        .args(["--find", "--show"])
+        .arg(file)
+        .output();
+    match made {
+        Ok(made) if made.status.success() => {
+            Some(String::from_utf8(made.stdout).unwrap().trim().to_owned())
+        }
+        refused => {
+            println!("SKIPPED: a loop device can't be made: {refused:?}");
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn device_that_grows_is_heard_of() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 20).unwrap();
+    let Some(device) = loop_device(file.path()) else {
+        return;
+    };
+    let losetup = |option: &str| {
+        let done = Command::new("losetup").args([option, &device]).status();
+        assert!(done.unwrap().success(), "{option}");
+    };
+    let number = std::fs::metadata(&device).unwrap().rdev();
+    let expect = Change::Device {
+        major: rustix::fs::major(number),
+        minor: rustix::fs::minor(number),
+    };
+    let uevents = Uevents::listen().unwrap();
+    file.as_file().set_len(2 << 20).unwrap();
+    losetup("--set-capacity");
+    let heard = tokio::time::timeout(Duration::from_secs(60), async {
+        while uevents.next().await.unwrap() != expect {}
+    });
+    let heard = heard.await;
+    losetup("--detach");
+    heard.expect("the kernel says so");
 }

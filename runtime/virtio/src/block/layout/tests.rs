@@ -142,7 +142,11 @@ fn layout_that_grows_has_the_new_end_and_no_more() {
     assert_eq!(layout.grow(512).expect("asked"), 4096);
     let ends = |start, length| {
         let parts = layout.parts(start, length)?;
-        Some(parts.map(|part| (part.position, part.range)).collect::<Vec<_>>())
+        Some(
+            parts
+                .map(|part| (part.position, part.range))
+                .collect::<Vec<_>>(),
+        )
     };
     assert_eq!(ends(512, 3584), Some(vec![(512, 0..3584)]));
     assert_eq!(ends(4096, 1), None);
