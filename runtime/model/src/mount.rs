@@ -18,7 +18,8 @@ pub struct Mount {
     /// Owners are seen through the pod's user namespace: user 0 of what is mounted is its root.
     #[serde(default)]
     pub map_owners: bool,
-    /// What the container mounts below it is seen where it comes from, and the other way round. Only of a pod on the host.
+    /// What the container mounts below it is seen by the pod's others that share or receive mounts there, and the other way round; of a pod on the host, where it
+    /// comes from, too.
     #[serde(default)]
     pub shares_mounts: bool,
 }
@@ -57,6 +58,12 @@ pub enum HostVolume {
         /// The file or folder.
         path: PathBuf,
     },
+    /// A folder that the guest works on itself and that its pod alone has, such as an emptyDir: all mounts of it are of one share, whatever their rights are, so
+    /// that what one container mounts in it others can see.
+    Own {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Whatever is there, itself: for a pod on the host. A folder is made where nothing is.
     Bind {
         /// The path.
@@ -74,6 +81,7 @@ impl HostVolume {
             | Self::WrittenBack { path }
             | Self::Memory { path, .. }
             | Self::Share { path }
+            | Self::Own { path }
             | Self::Bind { path } => path,
         }
     }

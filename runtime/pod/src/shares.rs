@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use model::{Mount, VolumeId};
+use model::VolumeId;
 use serde::{Deserialize, Serialize};
 use share_client::{Access, Server, ServerPlan, ServerRecord};
 use tokio::sync::{mpsc, oneshot};
@@ -91,12 +91,7 @@ impl Shares {
 
     /// The share of this path, put into the tree if it is not there yet. Containers that mount the same path with the same right have
     /// the same share, so they see each other's locks and pipes in it.
-    pub(crate) async fn get(&self, path: &Path, mount: &Mount) -> Result<Shared, PodError> {
-        let access = match (mount.read_only, mount.recursive_read_only) {
-            (false, _) => Access::Writable,
-            (true, false) => Access::ReadOnly,
-            (true, true) => Access::RecursiveReadOnly,
-        };
+    pub(crate) async fn get(&self, path: &Path, access: Access) -> Result<Shared, PodError> {
         let (reply, answer) = oneshot::channel();
         let path = path.to_owned();
         let wanted = Wanted {

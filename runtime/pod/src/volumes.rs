@@ -23,6 +23,7 @@ use agent_client::{Agent, MountSource, VolumeMount};
 use model::{ContainerId, HostVolume, Mount, VolumeId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use share_client::Access;
 
 pub(crate) use self::watch::Watcher;
 use crate::{
@@ -128,14 +129,10 @@ pub(crate) async fn make(
                 mount_image(agent, &own, image, deadlines).await?;
                 (own, sub_path.clone(), false)
             }
-            Source::Host(HostVolume::Share { path }) => {
-                let shares = carriers.shares.as_ref().ok_or(PodError::TornDown)?;
-                let shared = shares.get(path, &mounted.mount).await?;
-                let device = shared.device.to_string();
-                let place = (device.as_str(), shared.name.as_str());
-                let call = agent.mount_share(&shared.volume, place, deadlines.start);
-                agent_call("mount a share in the guest", call).await?;
-                (shared.volume, String::new(), false)
+            Source::Host(HostVolume::Share { path } | HostVolume::Own { path }) => {
+                let access = access(mounted);
+                let volume = share(agent, carriers, (path, access), deadlines).await?;
+                (volume, String::new(), false)
             }
             Source::Host(volume) => {
                 from_host(agent, own, volume, &carriers.watchers, deadlines).await?
@@ -152,6 +149,32 @@ pub(crate) async fn make(
         });
     }
     Ok(mounts)
+}
+
+/// To which right the host has it served.
+fn access(mounted: &Mounted) -> Access {
+    let mount = &mounted.mount;
+    match (mount.read_only, mount.recursive_read_only) {
+        _ if matches!(mounted.source, Source::Host(HostVolume::Own { .. })) => Access::Writable,
+        (false, _) => Access::Writable,
+        (true, false) => Access::ReadOnly,
+        (true, true) => Access::RecursiveReadOnly,
+    }
+}
+
+async fn share(
+    agent: &Agent,
+    carriers: &Carriers,
+    (path, access): (&Path, Access),
+    deadlines: Deadlines,
+) -> Result<VolumeId, PodError> {
+    let shares = carriers.shares.as_ref().ok_or(PodError::TornDown)?;
+    let shared = shares.get(path, access).await?;
+    let device = shared.device.to_string();
+    let place = (device.as_str(), shared.name.as_str());
+    let call = agent.mount_share(&shared.volume, place, deadlines.start);
+    agent_call("mount a share in the guest", call).await?;
+    Ok(shared.volume)
 }
 
 async fn mount_image(
@@ -222,7 +245,9 @@ async fn from_host(
             Ok((id, sub_path.clone(), true))
         }
         // No copies: their maker has seen to them.
-        HostVolume::Share { .. } | HostVolume::Bind { .. } => Err(PodError::TornDown),
+        HostVolume::Share { .. } | HostVolume::Own { .. } | HostVolume::Bind { .. } => {
+            Err(PodError::TornDown)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use cri::v1::{ImageSpec, Mount};
+use cri::v1::{ImageSpec, Mount, MountPropagation};
 use tonic::Code;
 
 use crate::Test;
@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("memory_is_shared_and_limited", memory),
     ("images_are_mounted_read_only", images),
     ("what_cannot_be_mounted_is_refused_by_name", refused),
+    ("mount_of_a_container_reaches_its_siblings_alone", siblings),
 ];
 
 /// The kubelet's folder of a pod.
@@ -242,5 +243,59 @@ fn refused(case: &Case) -> Result<()> {
     }
     ensure!(daemon.containers()?.is_empty(), "nothing is left");
     daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+fn siblings(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let volumes = pod_folder(case)?.join("volumes/kubernetes.io~empty-dir");
+    let (disk, memory) = (volumes.join("disk"), volumes.join("memory"));
+    for folder in [&disk, &memory] {
+        fs::create_dir_all(folder)?;
+    }
+    let tmpfs = ["-t", "tmpfs", "-o", "size=1m,mode=1777", "kubelet"];
+    let mounted = Command::new("mount").args(tmpfs).arg(&memory).status()?;
+    ensure!(mounted.success(), "mount a tmpfs");
+    let result = mount_for_siblings(&daemon, &sandbox, (&disk, &memory));
+    let unmounted = Command::new("umount").arg(&memory).status()?;
+    result.with_context(|| format!("log: {}", daemon.log()))?;
+    ensure!(unmounted.success(), "unmount the tmpfs");
+    // The guest's mount is the guest's: the node has the folder that it was made on.
+    ensure!(fs::read_dir(disk.join("in"))?.next().is_none());
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+fn mount_for_siblings(
+    daemon: &Daemon<'_>,
+    sandbox: &str,
+    (disk, memory): (&Path, &Path),
+) -> Result<()> {
+    let both = |propagation: MountPropagation, readonly| {
+        let mounts = [("/d", disk), ("/m", memory)];
+        mounts.map(|(at, folder)| Mount {
+            propagation: propagation.into(),
+            readonly,
+            ..mount(at, folder)
+        })
+    };
+    let waits =
+        "until cat /d/in/file /m/in/file 2>/dev/null; do sleep 0.2; done; echo x >/d/x || echo no";
+    let receives = both(MountPropagation::PropagationHostToContainer, true);
+    let config = with(daemon, "follows", waits, receives.to_vec());
+    let log = daemon.logs().join(&config.log_path);
+    let follows = run(daemon, sandbox, config)?;
+    let script = "for v in /d /m; do mkdir $v/in && mount -t tmpfs tmpfs $v/in && echo $v >$v/in/.file && mv $v/in/.file $v/in/file || exit 1; done";
+    let shares = both(MountPropagation::PropagationBidirectional, false);
+    let mut config = with(daemon, "mounts", script, shares.to_vec());
+    let linux = config.linux.get_or_insert_default();
+    linux.security_context.get_or_insert_default().privileged = true;
+    let said = finish(daemon, sandbox, config)?;
+    ensure!(said.0 == 0, "{said:?}");
+    let status = daemon.ended(&follows)?;
+    let text = String::from_utf8(log_text(&log, "stdout")?)?;
+    // It may have looked between the two mounts.
+    ensure!(text.ends_with("/d\n/m\nno\n"), "{text:?} {status:?}");
     Ok(())
 }

@@ -19,10 +19,10 @@ use container::{Folder, UserNamespace, VolumeSource};
 use rustix::{
     fs::{FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstat, mkdirat, openat2},
     io::Errno,
-    mount::{MountPropagationFlags, mount_bind, mount_change},
+    mount::{MountPropagationFlags, mount_bind_recursive, mount_change},
 };
 
-use super::{Volumes, failed, tree};
+use super::{Volumes, failed, swap, tree};
 use crate::{
     fault::{Fault, FaultKind},
     host_mounts::Propagation,
@@ -50,6 +50,7 @@ enum Source {
         id: VolumeId,
         sub_path: PathBuf,
         make_sub_path: bool,
+        propagation: Propagation,
     },
     Host {
         path: PathBuf,
@@ -61,8 +62,7 @@ enum Source {
 struct Place<'a> {
     number: usize,
     folder: &'a Folder,
-    /// The container is started by the agent's own root, which can go to a volume.
-    seen_by_agent: bool,
+    user: Option<&'a UserNamespace>,
     mapped_by: Option<&'a UserNamespace>,
 }
 
@@ -121,14 +121,12 @@ impl Source {
             )))
         };
         if mount.host_path.is_empty() {
-            return match propagation {
-                Propagation::Both => wrong("is of a volume, whose mounts can't be shared"),
-                _ => Ok(Self::Volume {
-                    id: VolumeId::parse(&mount.volume_id)?,
-                    sub_path: tree::checked_path(&mount.sub_path)?,
-                    make_sub_path: mount.make_sub_path,
-                }),
-            };
+            return Ok(Self::Volume {
+                id: VolumeId::parse(&mount.volume_id)?,
+                sub_path: tree::checked_path(&mount.sub_path)?,
+                make_sub_path: mount.make_sub_path,
+                propagation,
+            });
         }
         if !mount.volume_id.is_empty() || !mount.sub_path.is_empty() {
             return wrong("is of a volume and of the host");
@@ -193,7 +191,7 @@ impl Volumes {
         let place = Place {
             number,
             folder,
-            seen_by_agent: user.is_none(),
+            user,
             mapped_by,
         };
         let source = match &mount.source {
@@ -201,7 +199,13 @@ impl Volumes {
                 id,
                 sub_path,
                 make_sub_path,
-            } => self.bind_volume(id, (sub_path, *make_sub_path), &place)?,
+                propagation,
+            } => {
+                self.let_propagate(id, *propagation, &place)?;
+                let found = self.find(id, (sub_path, *make_sub_path))?;
+                hold(&found, *propagation, &place)
+                    .map_err(failed(&format!("hold {sub_path:?} of volume {id}")))?
+            }
             Source::Host { path, propagation } => self.bind_host(path, *propagation, &place)?,
         };
         Ok(VolumeSource {
@@ -211,22 +215,48 @@ impl Volumes {
         })
     }
 
-    fn bind_volume(
+    /// From the first mount on that propagates, the volume is one whose mounts do: each container's is then its peer, its slave, or neither.
+    fn let_propagate(
+        &self,
+        id: &VolumeId,
+        propagation: Propagation,
+        place: &Place<'_>,
+    ) -> Result<(), Fault> {
+        if propagation == Propagation::Private {
+            return Ok(());
+        }
+        if propagation == Propagation::Both && place.user.is_some() {
+            // Its mount namespace belongs to the pod's user namespace: the kernel makes all of it slaves (mount_namespaces(7)).
+            return Err(Fault::precondition(format!(
+                "what a container mounts in volume {id} can't be seen outside it: the pod has a user namespace"
+            )));
+        }
+        let content = self.content(id)?;
+        match (swap::is_swapped(&content), propagation) {
+            (false, _) => {}
+            // Its tree is replaced by renames, which a mount of its own would be in the way of; and nobody mounts anything in it.
+            (true, Propagation::FromHost) => return Ok(()),
+            (true, _) => {
+                return Err(Fault::precondition(format!(
+                    "nothing can be mounted in volume {id} for others: its tree is replaced"
+                )));
+            }
+        }
+        super::mount::share_mounts(&content).map_err(failed(&format!(
+            "let mounts in volume {id} be seen by all containers"
+        )))
+    }
+
+    fn find(
         &self,
         id: &VolumeId,
         (sub_path, make_sub_path): (&Path, bool),
-        place: &Place<'_>,
-    ) -> Result<PathBuf, Fault> {
+    ) -> Result<OwnedFd, Fault> {
         let content = self.content(id)?;
+        let attempt = format!("open {sub_path:?} of volume {id}");
         if sub_path.as_os_str().is_empty() {
-            if place.seen_by_agent {
-                return Ok(content);
-            }
-            // The namespace's root can't go through the agent's folders to a volume.
-            let attempt = format!("hold volume {id}");
             let found = rustix::fs::open(&content, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-            let found = found.map_err(|errno| failed(&attempt)(errno.into()))?;
-            return hold(&found, place).map_err(failed(&attempt));
+            return found.map_err(|errno| failed(&attempt)(errno.into()));
         }
         let missing = || {
             Fault::new(
@@ -234,15 +264,13 @@ impl Volumes {
                 format!("volume {id} has no {sub_path:?}"),
             )
         };
-        let attempt = format!("open {sub_path:?} of volume {id}");
         if make_sub_path {
             make_folders(&content, sub_path).map_err(failed(&attempt))?;
         }
-        let found = resolve(&content, sub_path).map_err(|errno| match errno {
+        resolve(&content, sub_path).map_err(|errno| match errno {
             Errno::NOENT | Errno::NOTDIR => missing(),
             errno => failed(&attempt)(errno.into()),
-        })?;
-        hold(&found, place).map_err(failed(&attempt))
+        })
     }
 
     fn bind_host(
@@ -269,8 +297,9 @@ fn resolve(root: &Path, path: &Path) -> Result<OwnedFd, Errno> {
     openat2(&root, path, flags, Mode::empty(), STAY_INSIDE)
 }
 
-/// Mounts what is open at its place.
-fn hold(found: &OwnedFd, place: &Place<'_>) -> io::Result<PathBuf> {
+/// Mounts what is open at its place, where its propagation is its own: libcontainer leaves a bind mount's as it finds it. And the root of a pod's user
+/// namespace can't go through the agent's folders to a volume.
+fn hold(found: &OwnedFd, propagation: Propagation, place: &Place<'_>) -> io::Result<PathBuf> {
     fs::create_dir_all(place.folder.mounts())?;
     let point = place.point();
     match FileType::from_raw_mode(fstat(found)?.st_mode) {
@@ -281,8 +310,15 @@ fn hold(found: &OwnedFd, place: &Place<'_>) -> io::Result<PathBuf> {
     let source = format!("/proc/self/fd/{}", found.as_raw_fd());
     match place.mapped_by {
         Some(user) => container::map_owners(Path::new(&source), &point, user)?,
-        None => mount_bind(source.as_str(), &point)?,
+        None => mount_bind_recursive(source.as_str(), &point)?,
     }
+    let kind = match propagation {
+        // As the volume's.
+        Propagation::Both => return Ok(point),
+        Propagation::FromHost => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+    };
+    mount_change(&point, kind | MountPropagationFlags::REC)?;
     Ok(point)
 }
 

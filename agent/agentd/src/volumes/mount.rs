@@ -9,7 +9,10 @@ use std::{
 
 use rustix::{
     io::Errno,
-    mount::{MountFlags, UnmountFlags, mount_bind_recursive},
+    mount::{
+        MountFlags, MountPropagationFlags, UnmountFlags, mount_bind, mount_bind_recursive,
+        mount_change,
+    },
 };
 
 use super::{CONTENT, failed, gone, make_folder};
@@ -71,10 +74,28 @@ pub(super) fn share(shares: &Path, name: &str, content: &Path) -> Result<(), Fau
         .map_err(failed(&format!("mount the share {name:?}")))
 }
 
+/// Lets what is mounted in the volume be seen wherever it is mounted as a peer or a slave. Idempotent.
+pub(super) fn share_mounts(content: &Path) -> io::Result<()> {
+    match mount_change(content, MountPropagationFlags::SHARED) {
+        // A folder in the volume's memory: it becomes a mount of its own (mount(2)).
+        Err(Errno::INVAL) => {
+            mount_bind(content, content)?;
+            Ok(mount_change(content, MountPropagationFlags::SHARED)?)
+        }
+        changed => Ok(changed?),
+    }
+}
+
 /// Unmounts and removes a volume's folder. Idempotent. Folders that may be mount points are not removed recursively: what is behind a mount that stays is
 /// not deleted.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     let content = folder.join(CONTENT);
+    let alone = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    match mount_change(&content, alone) {
+        // No mount, or not there (mount(2)). Of one that is shared, what containers have mounted in it would be unmounted for them, too.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
     unmount(&content)?;
     if unmount(folder)? {
         return gone(fs::remove_dir(folder));

@@ -15,6 +15,7 @@ mod limit;
 mod own_namespaces;
 mod pid_namespace;
 mod process;
+mod propagation;
 mod security;
 mod stream;
 mod user_namespace;

@@ -5,7 +5,7 @@ use model::{Mount, VolumeId};
 
 use crate::host::{DEADLINE, Host, Wanted, shell};
 
-fn id(text: &str) -> VolumeId {
+pub(crate) fn id(text: &str) -> VolumeId {
     text.parse().unwrap()
 }
 
@@ -32,7 +32,7 @@ fn link(path: &str, target: &str) -> TreeEntry {
     entry(path, TreeKind::Link { target })
 }
 
-fn mount(volume: &str, sub_path: &str, destination: &str) -> VolumeMount {
+pub(crate) fn mount(volume: &str, sub_path: &str, destination: &str) -> VolumeMount {
     VolumeMount {
         source: MountSource::Volume {
             id: id(volume),
@@ -56,7 +56,7 @@ fn read_only(mut mount: VolumeMount) -> VolumeMount {
 }
 
 /// As root that may read and write what is others'.
-fn with(script: &str, mounts: Vec<VolumeMount>) -> Wanted {
+pub(crate) fn with(script: &str, mounts: Vec<VolumeMount>) -> Wanted {
     let mut wanted = Wanted {
         mounts,
         ..shell(script)
@@ -70,7 +70,7 @@ fn with(script: &str, mounts: Vec<VolumeMount>) -> Wanted {
 }
 
 /// As the kubelet has a ConfigMap: `name` in it says `text`.
-fn config_map(version: &str, name: &str, text: &str) -> Vec<TreeEntry> {
+pub(crate) fn config_map(version: &str, name: &str, text: &str) -> Vec<TreeEntry> {
     vec![
         folder("", 0o2775),
         folder(version, 0o755),

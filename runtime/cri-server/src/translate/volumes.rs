@@ -53,9 +53,10 @@ pub(super) fn check_mounts(
     mounts.iter().try_for_each(check_form)?;
     let mut mapped = mounts.iter().map(|mount| maps_owners(mount, user));
     mapped.try_for_each(|maps| maps.map(|_checked| ()))?;
+    let user_namespace = user.is_some();
     mounts
         .iter()
-        .try_for_each(|mount| check_possible(mount, kind))
+        .try_for_each(|mount| check_bidirectional(mount, kind, user_namespace))
 }
 
 /// Decides. `found` is what the host has, in the order of the mounts, without those of images. An outer mount comes before those below it.
@@ -129,14 +130,30 @@ fn check_form(mount: &Mount) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_possible(mount: &Mount, kind: PodKind) -> Result<(), Refusal> {
-    let bidirectional = mount.propagation() == MountPropagation::PropagationBidirectional;
-    if bidirectional && (kind == PodKind::Vm || mount.image.is_some()) {
-        let why =
-            "what a container in a VM mounts can't be seen on the node (propagation BIDIRECTIONAL)";
+/// What is wrong with it whatever the node has there.
+fn check_bidirectional(mount: &Mount, kind: PodKind, user_namespace: bool) -> Result<(), Refusal> {
+    if mount.propagation() != MountPropagation::PropagationBidirectional {
+        return Ok(());
+    }
+    if mount.image.is_some() {
+        let why = "nothing can be mounted in an image for others (propagation BIDIRECTIONAL)";
+        return Err(impossible(mount, why));
+    }
+    if kind == PodKind::Vm && user_namespace {
+        let why = "what a container in a user namespace mounts is its own (propagation BIDIRECTIONAL with hostUsers: false)";
         return Err(impossible(mount, why));
     }
     Ok(())
+}
+
+/// A VM's containers see each other's mounts in what is the pod's alone. Elsewhere such a mount is meant for the node, and would be missed there.
+fn check_stays_in_vm(mount: &Mount, found: &HostMount) -> Result<(), Refusal> {
+    let bidirectional = mount.propagation() == MountPropagation::PropagationBidirectional;
+    if !bidirectional || is_empty_dir(found) {
+        return Ok(());
+    }
+    let why = "what a container in a VM mounts can't be seen on the node (propagation BIDIRECTIONAL of what is no emptyDir); run the pod on the node";
+    Err(impossible(mount, why))
 }
 
 fn host_volume(
@@ -145,13 +162,14 @@ fn host_volume(
     found: HostMount,
 ) -> Result<HostVolume, Refusal> {
     let refuse = |what: &str| Err(impossible(mount, what));
+    check_stays_in_vm(mount, &found)?;
     match found.kind {
         Kind::Socket => refuse("a socket of the node can't be reached from a VM"),
         Kind::Pipe => refuse("a named pipe of the node can't be reached from a VM"),
         Kind::CharacterDevice => refuse("a device of the node can't be mounted in a VM"),
         Kind::BlockDevice => refuse("a block device is given as a device, not as a mount"),
         Kind::File => Ok(file(config, mount, found)),
-        Kind::Folder { data } => Ok(folder(data, &found)),
+        Kind::Folder { data } => Ok(folder(mount, data, &found)),
         Kind::Missing => Ok(HostVolume::Share { path: found.path }),
     }
 }
@@ -171,7 +189,7 @@ fn file(config: &ContainerConfig, mount: &Mount, found: HostMount) -> HostVolume
     }
 }
 
-fn folder(data: bool, found: &HostMount) -> HostVolume {
+fn folder(mount: &Mount, data: bool, found: &HostMount) -> HostVolume {
     let path = found.path.clone();
     if data {
         return HostVolume::Files { path };
@@ -179,7 +197,11 @@ fn folder(data: bool, found: &HostMount) -> HostVolume {
     if is_copied(found) {
         return HostVolume::Copy { path };
     }
-    memory(found).unwrap_or(HostVolume::Share { path })
+    let alone = mount.propagation() != MountPropagation::PropagationPrivate && is_empty_dir(found);
+    memory(found).unwrap_or(match alone {
+        true => HostVolume::Own { path },
+        false => HostVolume::Share { path },
+    })
 }
 
 /// An emptyDir of medium Memory, or a folder in it (subPath). Other tmpfs of the node are not for a pod alone.
@@ -195,6 +217,12 @@ fn memory(found: &HostMount) -> Option<HostVolume> {
     })
 }
 
+/// A folder that is the pod's alone, or something in it (subPath).
+fn is_empty_dir(found: &HostMount) -> bool {
+    let of_pod = |path: &Path| has_part(path, EMPTY_DIR);
+    comes_from(found, of_pod)
+}
+
 /// The kubelet's `<root>/pods/<uid>/etc-hosts`.
 fn is_hosts_file(path: &Path) -> bool {
     let mut parts = path.iter().rev();
@@ -206,10 +234,15 @@ fn is_hosts_file(path: &Path) -> bool {
 /// Something in a volume that the kubelet fills: there, or mounted from there (subPath).
 fn is_copied(found: &HostMount) -> bool {
     let of_kubelet = |path: &Path| COPIED_VOLUMES.iter().any(|name| has_part(path, name));
+    comes_from(found, of_kubelet)
+}
+
+/// It is there, or mounted from there.
+fn comes_from(found: &HostMount, there: impl Fn(&Path) -> bool) -> bool {
     let mounted_from = found.mounted.as_ref().is_some_and(|mounted| {
-        of_kubelet(&mounted.root) || mounted.whole.as_deref().is_some_and(of_kubelet)
+        there(&mounted.root) || mounted.whole.as_deref().is_some_and(&there)
     });
-    mounted_from || of_kubelet(&found.path)
+    mounted_from || there(&found.path)
 }
 
 fn has_part(path: &Path, name: &str) -> bool {

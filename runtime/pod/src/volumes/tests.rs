@@ -137,7 +137,7 @@ fn names_tell_volumes_apart_and_stay_the_same() {
 
 #[test]
 fn guest_leaves_it_to_the_host_which_part_of_a_share_is_read_only() {
-    let check = |source: Source, recursive_read_only, expect| {
+    let check = |source: Source, recursive_read_only, (served, expect)| {
         let mount = Mount {
             destination: "/v".to_owned(),
             read_only: true,
@@ -147,11 +147,17 @@ fn guest_leaves_it_to_the_host_which_part_of_a_share_is_read_only() {
             shares_mounts: false,
         };
         let mounted = Mounted { mount, source };
-        assert_eq!(in_guest(&mounted).read_only, expect);
+        assert_eq!(
+            (access(&mounted), in_guest(&mounted).read_only),
+            (served, expect)
+        );
     };
     let share = || Source::Host(HostVolume::Share { path: "/h".into() });
     let copy = Source::Host(HostVolume::Copy { path: "/h".into() });
-    check(share(), false, false);
-    check(share(), true, true);
-    check(copy, false, true);
+    let own = || Source::Host(HostVolume::Own { path: "/h".into() });
+    check(share(), false, (Access::ReadOnly, false));
+    check(share(), true, (Access::RecursiveReadOnly, true));
+    check(own(), false, (Access::Writable, true));
+    check(own(), true, (Access::Writable, true));
+    check(copy, false, (Access::ReadOnly, true));
 }

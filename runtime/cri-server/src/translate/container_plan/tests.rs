@@ -298,15 +298,19 @@ fn device(host_path: &str) -> Device {
 }
 
 #[test]
-fn files_and_devices_of_the_host_are_refused_by_name() {
+fn images_and_devices_that_can_not_be_had_are_refused_by_name() {
     let mut config = asked();
     config.mounts = vec![Mount {
-        container_path: "/var/lib/csi".to_owned(),
-        host_path: "/var/lib/csi".to_owned(),
+        container_path: "/models".to_owned(),
+        image: Some(cri::v1::ImageSpec {
+            image: "example.com/models".to_owned(),
+            ..cri::v1::ImageSpec::default()
+        }),
+        readonly: true,
         propagation: cri::v1::MountPropagation::PropagationBidirectional.into(),
         ..Mount::default()
     }];
-    check_unimplemented(&config, "/var/lib/csi");
+    check_unimplemented(&config, "example.com/models");
     let mut config = asked();
     config.devices = vec![device("/dev/fuse"), device("/dev/sda")];
     check_unimplemented(&config, "/dev/sda");

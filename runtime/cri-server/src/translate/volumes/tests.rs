@@ -77,7 +77,7 @@ fn mounts_that_can_never_be_right_are_invalid() {
     // Also behind one that is only not possible.
     let bidirectional = Mount {
         propagation: 2,
-        ..mount("/a", "/b")
+        ..image("i", "", true)
     };
     check_refused(&[bidirectional.clone(), mount("c", "/d")], true, "\"c\"");
     check_refused(&[bidirectional], false, "BIDIRECTIONAL");
@@ -191,6 +191,47 @@ fn folders_are_followed_copied_made_of_memory_or_shared() {
     check("/run", false, tmpfs("/", "/run"), share("/run"));
     let missing = decide(mount("/v", "/gone"), found("/gone", Kind::Missing));
     assert_eq!(missing.unwrap(), share("/gone"));
+}
+
+#[test]
+fn mounts_of_a_vms_container_stay_in_what_is_the_pods_alone() {
+    let both = |path: &str| Mount {
+        propagation: MountPropagation::PropagationBidirectional.into(),
+        ..mount("/v", path)
+    };
+    let folder = |path: &str| found(path, Kind::Folder { data: false });
+    let empty_dir = format!("{POD}/volumes/kubernetes.io~empty-dir/e");
+    let path = empty_dir.clone().into();
+    let decided = decide(both(&empty_dir), folder(&empty_dir));
+    assert_eq!(decided.unwrap(), HostVolume::Own { path });
+    let sub = format!("{POD}/volume-subpaths/e/main/0");
+    let of_empty_dir = HostMount {
+        mounted: Some(Mounted {
+            root: format!("{empty_dir}/sub").into(),
+            whole: Some("/".into()),
+            tmpfs_bytes: None,
+        }),
+        ..folder(&sub)
+    };
+    assert!(decide(both(&sub), of_empty_dir).is_ok());
+    let claim = format!("{POD}/volumes/kubernetes.io~csi/c/mount");
+    for path in ["/var/lib/kubelet", &claim, &sub] {
+        let refusal = decide(both(path), folder(path)).unwrap_err();
+        assert!(matches!(refusal, Refusal::Unimplemented(_)), "{refusal:?}");
+        assert!(refusal.to_string().contains("BIDIRECTIONAL"), "{refusal}");
+    }
+    let ids = model::IdRange {
+        container: 0,
+        guest: 100_000,
+        length: 65_536,
+    };
+    let user = UserNamespace {
+        uids: ids,
+        gids: ids,
+    };
+    let mounts = [both(&empty_dir)];
+    let refusal = check_mounts(&mounts, (PodKind::Vm, Some(&user))).unwrap_err();
+    assert!(refusal.to_string().contains("hostUsers"), "{refusal}");
 }
 
 #[test]
