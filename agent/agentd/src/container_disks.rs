@@ -3,13 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::{Component, PathBuf};
+use std::path::PathBuf;
 
 use agent::agent as wire;
 use container::{DiskNode, UserNamespace};
 
 use crate::{
     deadlines::{DEVICE_DEADLINE, MAX_DISKS},
+    destination,
     devices::{self, PciAddress},
     fault::Fault,
 };
@@ -35,12 +36,7 @@ impl DiskPlan {
     }
 
     fn parse(disk: &wire::ContainerDisk) -> Result<Self, Fault> {
-        let path = PathBuf::from(&disk.path);
-        let leads_up = path.components().any(|part| part == Component::ParentDir);
-        if !path.is_absolute() || leads_up || path.file_name().is_none() {
-            let message = format!("a disk can't be at {path:?}: it is not absolute, or has a ..");
-            return Err(Fault::invalid(message));
-        }
+        let path = destination::parse(&disk.path, "a disk")?;
         let access = &disk.access;
         if access.is_empty() || access.chars().any(|letter| !"rwm".contains(letter)) {
             let message =

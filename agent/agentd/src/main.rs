@@ -7,6 +7,7 @@ mod arguments;
 mod container_disks;
 mod containers;
 mod deadlines;
+mod destination;
 mod devices;
 mod early;
 mod events;

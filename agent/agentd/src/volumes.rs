@@ -103,17 +103,17 @@ impl Volumes {
             // The same characters: it is one name.
             VolumeId::parse(&share)?;
         }
-        let device = devices::add(address, deadline).await?;
+        if share.is_empty() {
+            let named = format!("the device at {address}");
+            let disk = devices::add_disk(address, &named, deadline).await?;
+            return self
+                .put(id, move |content| mount::image(&disk, content))
+                .await;
+        }
+        devices::add(address, deadline).await?;
         let shares = self.state.join(SHARES);
-        self.put(id, move |content| match device {
-            _ if !share.is_empty() => mount::share(&shares, &share, content),
-            Some(disk) => mount::image(&disk, content),
-            None => Err(Fault::new(
-                FaultKind::NotFound,
-                format!("the device at {address} is no disk"),
-            )),
-        })
-        .await
+        self.put(id, move |content| mount::share(&shares, &share, content))
+            .await
     }
 
     /// Mounts an image of the host's.

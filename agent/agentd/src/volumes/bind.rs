@@ -24,6 +24,7 @@ use rustix::{
 
 use super::{Volumes, failed, swap, tree};
 use crate::{
+    destination,
     fault::{Fault, FaultKind},
     host_mounts::Propagation,
     ids::VolumeId,
@@ -83,16 +84,7 @@ impl VolumeMount {
     }
 
     fn parse(mount: &wire::VolumeMount) -> Result<Self, Fault> {
-        let destination = PathBuf::from(&mount.destination);
-        let has_parent = destination
-            .components()
-            .any(|part| part == std::path::Component::ParentDir);
-        if !destination.is_absolute() || has_parent || destination.parent().is_none() {
-            return Err(Fault::invalid(format!(
-                "nothing can be mounted at {:?}: it is to be an absolute path without .., and not the root",
-                mount.destination
-            )));
-        }
+        let destination = destination::parse(&mount.destination, "a mount")?;
         if mount.recursive_read_only && !mount.read_only {
             return Err(Fault::invalid(format!(
                 "the mount at {:?} is recursive_read_only and not read_only",
