@@ -11,6 +11,9 @@ use tonic::Status;
 
 use crate::failure;
 
+/// The type of file systems whose files are huge pages (linux/magic.h).
+const HUGETLBFS: i64 = 0x9584_58f6;
+
 /// What is at a path, once its links have been followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostMount {
@@ -30,6 +33,8 @@ pub(crate) enum Kind {
         /// With a link `..data` in it.
         data: bool,
     },
+    /// A folder, or a file, of a hugetlbfs.
+    HugePages,
     Socket,
     Pipe,
     CharacterDevice,
@@ -80,7 +85,10 @@ fn look_at(asked: &Path) -> io::Result<HostMount> {
 
 fn kind(path: &Path) -> io::Result<Kind> {
     let kind = fs::metadata(path)?.file_type();
-    Ok(if kind.is_dir() {
+    let of_huge_pages = || rustix::fs::statfs(path).is_ok_and(|about| about.f_type == HUGETLBFS);
+    Ok(if (kind.is_dir() || kind.is_file()) && of_huge_pages() {
+        Kind::HugePages
+    } else if kind.is_dir() {
         let data = fs::symlink_metadata(path.join("..data"));
         Kind::Folder {
             data: data.is_ok_and(|about| about.is_symlink()),

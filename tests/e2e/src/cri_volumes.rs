@@ -224,6 +224,21 @@ fn refused(case: &Case) -> Result<()> {
     )?;
     let null = mount("/n", Path::new("/dev/null"));
     check(null, Code::Unimplemented, "a device of the node")?;
+    let pages = case.folder().join("pages");
+    fs::create_dir(&pages)?;
+    let mounted = Command::new("mount")
+        .args(["-t", "hugetlbfs", "kubelet"])
+        .arg(&pages)
+        .status()?;
+    ensure!(mounted.success(), "mount a hugetlbfs");
+    let refused = check(
+        mount("/p", &pages),
+        Code::Unimplemented,
+        "huge pages of the node",
+    );
+    let unmounted = Command::new("umount").arg(&pages).status()?;
+    refused?;
+    ensure!(unmounted.success(), "unmount the hugetlbfs");
     let both = Mount {
         propagation: 2,
         ..mount("/v", case.folder())

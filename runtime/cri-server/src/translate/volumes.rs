@@ -168,6 +168,9 @@ fn host_volume(
         Kind::Pipe => refuse("a named pipe of the node can't be reached from a VM"),
         Kind::CharacterDevice => refuse("a device of the node can't be mounted in a VM"),
         Kind::BlockDevice => refuse("a block device is given as a device, not as a mount"),
+        Kind::HugePages => refuse(
+            "huge pages of the node are not a VM's memory (hugetlbfs, emptyDir of medium HugePages); use medium Memory, or run the pod on the node",
+        ),
         Kind::File => Ok(file(config, mount, found)),
         Kind::Folder { data } => Ok(folder(mount, data, &found)),
         Kind::Missing => Ok(HostVolume::Share { path: found.path }),

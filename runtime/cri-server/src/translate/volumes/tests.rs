@@ -103,6 +103,7 @@ fn special_files_are_refused_by_name() {
     };
     check(Kind::Socket, "a socket");
     check(Kind::Pipe, "a named pipe");
+    check(Kind::HugePages, "huge pages of the node");
     check(Kind::CharacterDevice, "a device of the node");
     check(Kind::BlockDevice, "as a device");
 }
@@ -294,6 +295,7 @@ fn container_on_the_node_has_what_is_there_itself() {
     };
     check(Kind::Socket);
     check(Kind::CharacterDevice);
+    check(Kind::HugePages);
     check(Kind::File);
     check(Kind::Folder { data: true });
     check(Kind::Missing);
