@@ -11,14 +11,17 @@ pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// For a port of the pod's loopback to answer. One that listens answers at once, unless its queue of connections is full.
 pub(crate) const DIAL_DEADLINE: Duration = Duration::from_secs(8);
 
-/// For the next byte of one direction of a connection to a port, once the other direction has ended. A host that has gone away looks like
+/// For the next byte of one direction of a connection to a port or to a socket of the host's, once the other direction has ended. A host that has gone away looks like
 /// one that has nothing more to say, and a server may wait for it for ever.
 pub(crate) const HALF_CLOSED_QUIET: Duration = Duration::from_secs(600);
 
 /// Connections to ports at a time; each has two buffers of [`DIAL_PIECE_BYTES`].
 pub(crate) const MAX_DIALS: usize = 256;
 
-/// Bytes of a connection to a port that are passed on at once.
+/// Connections at a time that wait at sockets of the host's, or have a process; each with one has two buffers of [`DIAL_PIECE_BYTES`].
+pub(crate) const MAX_WAITS: usize = 512;
+
+/// Bytes of a connection to a port, or to a socket of the host's, that are passed on at once.
 pub(crate) const DIAL_PIECE_BYTES: usize = 16 * 1024;
 
 /// Between two attempts to accept when the first failed.

@@ -25,7 +25,7 @@ use crate::{
     scratch::Scratch,
     start::{self, ContainerPlan, PidPlan, RootPlan, StdioPlan, window_size},
     usage,
-    volumes::{VolumeMount, Volumes},
+    volumes::{SocketPlan, VolumeMount, Volumes},
 };
 
 use making::{Making, make_pod, mount_scratch};
@@ -178,6 +178,11 @@ impl Agent for Service {
         if !request.files.is_empty() {
             let files = self.image_files(&request.files)?;
             to_its_end(async move { volumes.mount_files(id, files).await }).await?;
+            return Ok(wire::MountVolumeResponse::default());
+        }
+        if let Some(socket) = request.socket.as_ref() {
+            let plan = SocketPlan::parse(socket)?;
+            to_its_end(async move { volumes.listen(id, plan).await }).await?;
             return Ok(wire::MountVolumeResponse::default());
         }
         let address = request.pci_address.parse()?;

@@ -98,7 +98,7 @@ async fn run(setting: Arc<Setting>, volumes: Volumes, scratch: Scratch) -> Resul
         address: setting.rpc.clone(),
         source,
     })?;
-    tokio::spawn(stdio.serve(owner.clone()));
+    tokio::spawn(stdio.serve(owner.clone(), volumes.clone()));
     let shutdown = Arc::new(Notify::new());
     let service = Service {
         network: Network::new(&setting),

@@ -1,11 +1,12 @@
 //! The stdio streams of processes, as proto/agent/src/stdio.rs describes them. `listener` accepts the host's connections and finds
 //! the stream; each stream has a task of its own, an [`output`] or an [`input`], that outlives its connections. A connection to a port of the
-//! pod ([`dial`]) has one as long as it lasts.
+//! pod ([`dial`]), or one that waits at a socket of the host's ([`wait`]), has one as long as it lasts.
 
 mod dial;
 pub(crate) mod input;
 pub(crate) mod listener;
 pub(crate) mod output;
+mod wait;
 mod window;
 
 use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};

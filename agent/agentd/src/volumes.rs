@@ -2,7 +2,7 @@
 //! agent's state:
 //!
 //! ```text
-//! <state>/.volumes/<id>/           a tmpfs; for a disk or a share an empty folder
+//! <state>/.volumes/<id>/           a tmpfs; for a disk, a share or a socket an empty folder
 //!                       new/       a tree that is being written
 //!                       content/   what containers see; it is there when the volume is
 //! <state>/.shares                  the pod's virtio-fs, mounted when the first share is
@@ -10,6 +10,7 @@
 
 mod bind;
 mod mount;
+mod socket;
 mod swap;
 mod tree;
 
@@ -24,8 +25,13 @@ use std::{
 };
 
 use agent::{MAX_READ_BYTES, MAX_VOLUME_BYTES, MAX_VOLUME_ENTRIES, agent as wire};
+use tokio::net::UnixListener;
 
-pub(crate) use self::bind::{VolumeMount, release};
+use self::socket::Sockets;
+pub(crate) use self::{
+    bind::{VolumeMount, release},
+    socket::SocketPlan,
+};
 use crate::{
     devices::{self, PciAddress},
     fault::{Fault, FaultKind},
@@ -53,6 +59,7 @@ pub(crate) struct Volumes {
     host: Option<Arc<HostMounts>>,
     /// Trees that are being written. Whoever works on volumes holds it, on a thread for blocking work.
     unfinished: Arc<Mutex<HashMap<VolumeId, Unfinished>>>,
+    sockets: Sockets,
 }
 
 /// How far the writing of a tree is.
@@ -71,6 +78,7 @@ impl Volumes {
             state: state.to_owned(),
             host: host.map(Arc::new),
             unfinished: Arc::default(),
+            sockets: Sockets::default(),
         }
     }
 
@@ -120,6 +128,18 @@ impl Volumes {
     pub(crate) async fn mount_files(&self, id: VolumeId, files: ImageFiles) -> Result<(), Fault> {
         self.put(id, move |content| mount::image_files(&files, content))
             .await
+    }
+
+    /// Makes a socket that the host answers.
+    pub(crate) async fn listen(&self, id: VolumeId, plan: SocketPlan) -> Result<(), Fault> {
+        let (sockets, name) = (self.sockets.clone(), id.clone());
+        self.put(id, move |content| sockets.bind(name, &plan, content))
+            .await
+    }
+
+    /// What processes connect to, if the volume is a socket.
+    pub(crate) fn listener(&self, id: &VolumeId) -> Option<Arc<UnixListener>> {
+        self.sockets.get(id)
     }
 
     /// Where the volume is there already, it stays.
@@ -183,6 +203,7 @@ impl Volumes {
         blocking(move || {
             let mut unfinished = this.turn();
             unfinished.remove(&id);
+            this.sockets.remove(&id);
             mount::remove(&this.folder(&id)).map_err(failed(&format!("remove volume {id}")))
         })
         .await

@@ -3,6 +3,7 @@
 //! `agentd` in the guest. It has no logic of either side.
 
 pub mod dial;
+pub mod socket;
 pub mod stdio;
 
 /// Messages, generated from `agent.proto`.
@@ -56,7 +57,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// vsock port of the ttrpc server in the guest.
 pub const RPC_PORT: u32 = 1024;
 
-/// vsock port in the guest where each connection is one stdio stream, or one connection to a port in the pod.
+/// vsock port in the guest where each connection is one stdio stream, one connection to a port in the pod, or one that waits for a process to connect to
+/// a socket of the host.
 pub const STDIO_PORT: u32 = 1025;
 
 /// Largest `oci_spec` or `oci_process` that the agent takes, in bytes.

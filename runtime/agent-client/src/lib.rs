@@ -14,6 +14,7 @@ mod first_process;
 mod network;
 mod output;
 mod request;
+mod socket;
 mod stdin;
 mod streams;
 mod text;
@@ -30,6 +31,7 @@ pub use output::OutputStream;
 pub use request::{
     ContainerDisk, ContainerStart, ImageFile, PodStart, ProcessExec, ProcessRef, Root, Stdio,
 };
+pub use socket::{Caller, HostSocket, Waiting};
 pub use stdin::StdinSink;
 pub use usage::{InterfaceUsage, PodUsage, Pressure, PressureShare, Traffic, Usage};
 pub use volume::{

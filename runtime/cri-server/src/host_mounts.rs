@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pod::SocketKind;
 use tonic::Status;
 
 use crate::failure;
@@ -35,7 +36,7 @@ pub(crate) enum Kind {
     },
     /// A folder, or a file, of a hugetlbfs.
     HugePages,
-    Socket,
+    Socket(SocketKind),
     Pipe,
     CharacterDevice,
     BlockDevice,
@@ -96,7 +97,7 @@ fn kind(path: &Path) -> io::Result<Kind> {
     } else if kind.is_file() {
         Kind::File
     } else if kind.is_socket() {
-        Kind::Socket
+        Kind::Socket(pod::socket_kind(path).map_err(io::Error::other)?)
     } else if kind.is_fifo() {
         Kind::Pipe
     } else if kind.is_block_device() {
@@ -211,7 +212,8 @@ broken
         };
         check("file", "file", Kind::File);
         check("link", "map", Kind::Folder { data: true });
-        check("socket", "socket", Kind::Socket);
+        let stream = Kind::Socket(SocketKind::Stream);
+        check("socket", "socket", stream);
         check("broken", "broken", Kind::Missing);
         check("gone/deep", "gone/deep", Kind::Missing);
         let null = look_at(Path::new("/dev/null")).unwrap();

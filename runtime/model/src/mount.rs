@@ -64,6 +64,11 @@ pub enum HostVolume {
         /// The folder.
         path: PathBuf,
     },
+    /// A unix socket for streams. The guest has one like it, and each connection there becomes one here. The pod's containers share it.
+    Socket {
+        /// The socket.
+        path: PathBuf,
+    },
     /// Whatever is there, itself: for a pod on the host. A folder is made where nothing is.
     Bind {
         /// The path.
@@ -82,6 +87,7 @@ impl HostVolume {
             | Self::Memory { path, .. }
             | Self::Share { path }
             | Self::Own { path }
+            | Self::Socket { path }
             | Self::Bind { path } => path,
         }
     }

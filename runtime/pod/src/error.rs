@@ -11,6 +11,7 @@ use crate::home::HostAgentError;
 use crate::oci::SpecificationError;
 use crate::record::RecordError;
 use crate::scratch::ScratchError;
+use crate::sockets::SocketError;
 
 /// Why a pod did not start, or did not go on.
 #[derive(Debug, Error)]
@@ -72,6 +73,15 @@ pub enum PodError {
     LogLost {
         /// The log.
         path: std::path::PathBuf,
+    },
+    /// A socket of the host that a container mounts.
+    #[error("mount the socket {} of the node", path.display())]
+    Socket {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: SocketError,
     },
     /// Its console's file.
     #[error("make the console's file in the pod's run folder")]
@@ -202,6 +212,7 @@ impl PodError {
             | Self::Launch(_)
             | Self::Cgroup(_)
             | Self::Scratch(_)
+            | Self::Socket { .. }
             | Self::HostAgent(_) => Fault::HostUnfit,
             Self::GuestEnded { .. }
             | Self::HostAgentEnded { .. }

@@ -30,6 +30,7 @@ mod record;
 mod recover;
 mod scratch;
 mod shares;
+mod sockets;
 mod state;
 mod status;
 mod teardown;
@@ -61,5 +62,6 @@ pub use plan::{
 pub use record::{RecordError, sweep};
 pub use recover::{Recovered, recover};
 pub use scratch::{ScratchError, ScratchPlan, TemplateError, scratch_usage};
+pub use sockets::{SocketError, SocketKind, socket_kind};
 pub use status::{PodPhase, PodStatus};
 pub use vm_client::{Running, VERSION as MONITOR_PROTOCOL};

@@ -36,6 +36,7 @@ use crate::{
     handle::Pod,
     home::{Ended, Home},
     shares::Shares,
+    sockets::Answerer,
     state::pod::{self as state, Deed, Fact, Phase},
     status::{PodPhase, PodStatus},
     teardown::Held,
@@ -122,6 +123,7 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         watched: HashMap::new(),
         deeds: JoinSet::new(),
         watchers: BTreeMap::new(),
+        answerers: BTreeMap::new(),
         shares,
         block_devices,
         stop_replies: Vec::new(),
@@ -156,6 +158,8 @@ struct Owner {
     deeds: JoinSet<Outcome>,
     /// They follow the host's folders that containers mount.
     watchers: BTreeMap<VolumeId, Watcher>,
+    /// They answer at the host's sockets that containers mount.
+    answerers: BTreeMap<VolumeId, Answerer>,
     /// While a VM lives.
     shares: Option<Shares>,
     /// The same.
@@ -314,6 +318,7 @@ impl Owner {
         self.agent.send_replace(None);
         self.home = None;
         self.watchers.clear();
+        self.answerers.clear();
         self.shares = None;
         self.block_devices = None;
         if let Some(held) = self.held.take() {

@@ -6,7 +6,8 @@
 //! host file               ── copied for each container ──► files ─┤ volumes of the guest ──► mounts of the container
 //! host tmpfs              ── size, mode, first content ──► memory ┤
 //! host folder or file     ── the pod's share server ──► virtio-fs ─┤
-//! image                   ── a disk for each container ──► EROFS ─┘
+//! image                   ── a disk for each container ──► EROFS ─┤
+//! host socket             ── an Answerer, one for the pod ──► socket ┘
 //! ```
 //!
 //! On the node there is nothing to bring: an agent there mounts its host's paths themselves, and images from their files.
@@ -33,6 +34,7 @@ use crate::{
     home::{Home, ImagePlace},
     launch::agent_call,
     shares::Shares,
+    sockets,
 };
 
 /// The name of a copied file in its volume.
@@ -67,6 +69,14 @@ impl Source {
     pub(crate) fn followed(&self) -> Option<(VolumeId, &Path)> {
         match self {
             Self::Host(HostVolume::Files { path }) => Some((of_pod("files", path).ok()?, path)),
+            _ => None,
+        }
+    }
+
+    /// The socket that is answered at, and its volume's name.
+    pub(crate) fn answered(&self) -> Option<(VolumeId, &Path)> {
+        match self {
+            Self::Host(HostVolume::Socket { path }) => Some((of_pod("socket", path).ok()?, path)),
             _ => None,
         }
     }
@@ -133,6 +143,11 @@ pub(crate) async fn make(
                 let access = access(mounted);
                 let volume = share(agent, carriers, (path, access), deadlines).await?;
                 (volume, String::new(), false)
+            }
+            Source::Host(HostVolume::Socket { path }) => {
+                let id = of_pod("socket", path)?;
+                sockets::make(agent, &id, path, deadlines).await?;
+                (id, String::new(), false)
             }
             Source::Host(volume) => {
                 from_host(agent, own, volume, &carriers.watchers, deadlines).await?
@@ -245,9 +260,10 @@ async fn from_host(
             Ok((id, sub_path.clone(), true))
         }
         // No copies: their maker has seen to them.
-        HostVolume::Share { .. } | HostVolume::Own { .. } | HostVolume::Bind { .. } => {
-            Err(PodError::TornDown)
-        }
+        HostVolume::Share { .. }
+        | HostVolume::Own { .. }
+        | HostVolume::Socket { .. }
+        | HostVolume::Bind { .. } => Err(PodError::TornDown),
     }
 }
 

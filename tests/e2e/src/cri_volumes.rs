@@ -212,16 +212,12 @@ fn refused(case: &Case) -> Result<()> {
     let daemon = Daemon::start(case)?;
     let sandbox = daemon.run_sandbox("web")?;
     let socket = case.folder().join("a.sock");
-    let _listener = std::os::unix::net::UnixListener::bind(&socket)?;
+    let _datagrams = std::os::unix::net::UnixDatagram::bind(&socket)?;
     let check = |mount: Mount, code: Code, words: &str| {
         let config = with(&daemon, "main", "true", vec![mount]);
         expect_failure(daemon.create(&sandbox, config), code, words)
     };
-    check(
-        mount("/s", &socket),
-        Code::Unimplemented,
-        "a socket of the node",
-    )?;
+    check(mount("/s", &socket), Code::Unimplemented, "SOCK_STREAM")?;
     let null = mount("/n", Path::new("/dev/null"));
     check(null, Code::Unimplemented, "a device of the node")?;
     let pages = case.folder().join("pages");

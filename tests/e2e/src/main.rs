@@ -39,6 +39,7 @@ mod cri_restart;
 mod cri_sandbox;
 mod cri_scratch;
 mod cri_shares;
+mod cri_sockets;
 mod cri_stop;
 mod cri_streaming;
 mod cri_user_namespaces;
@@ -101,6 +102,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_many", cri_many::TESTS),
     ("cri_volumes", cri_volumes::TESTS),
     ("cri_shares", cri_shares::TESTS),
+    ("cri_sockets", cri_sockets::TESTS),
     ("cri_scratch", cri_scratch::TESTS),
     ("cri_crash", cri_crash::TESTS),
     ("cri_block", cri_block::TESTS),

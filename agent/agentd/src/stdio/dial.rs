@@ -62,9 +62,9 @@ async fn connect(port: u16) -> Result<TcpStream, String> {
 }
 
 /// Until both directions have ended, or the host has no ear for the pod any more.
-async fn join(host: Box<dyn HostStream>, pod: TcpStream) {
+pub(super) async fn join(host: Box<dyn HostStream>, pod: impl AsyncRead + AsyncWrite) {
     let (from_host, to_host) = tokio::io::split(host);
-    let (from_pod, to_pod) = pod.into_split();
+    let (from_pod, to_pod) = tokio::io::split(pod);
     let (host_over, host_watch) = watch::channel(false);
     let (pod_over, pod_watch) = watch::channel(false);
     let to_pod = async {

@@ -1,10 +1,11 @@
-//! Accepts the host's connections for streams, reads their first frames, and gives each to the task of its stream, or to the port that it
+//! Accepts the host's connections for streams, reads their first frames, and gives each to the task of its stream, or to the port or the socket that it
 //! is for.
 
 use std::{io, os::unix::net::UnixListener as StdUnixListener, sync::Arc};
 
 use agent::{
     dial::Dial,
+    socket::Wait,
     stdio::{FrameError, OPEN_HEADER_BYTES, Open, Opened},
 };
 use thiserror::Error;
@@ -16,11 +17,14 @@ use tokio::{
 };
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-use super::{Connection, HostStream, dial};
+use super::{Connection, HostStream, dial, wait};
 use crate::{
     arguments::Address,
     containers::Owner,
-    deadlines::{ACCEPT_PAUSE, ANSWER_DEADLINE, MAX_DIALS, OPEN_DEADLINE, UNOPENED_CONNECTIONS},
+    deadlines::{
+        ACCEPT_PAUSE, ANSWER_DEADLINE, MAX_DIALS, MAX_WAITS, OPEN_DEADLINE, UNOPENED_CONNECTIONS,
+    },
+    volumes::Volumes,
 };
 
 /// A bound socket for stdio streams.
@@ -33,6 +37,18 @@ pub(crate) enum Listener {
 enum Request {
     Stream(Open),
     Port(Dial),
+    Socket(Wait),
+}
+
+/// What connections are handed to.
+#[derive(Clone)]
+struct Desks {
+    owner: Owner,
+    volumes: Volumes,
+    /// Places for connections to ports.
+    dials: Arc<Semaphore>,
+    /// Places for those that wait at sockets.
+    waits: Arc<Semaphore>,
 }
 
 /// Why a connection never became a stream's.
@@ -60,9 +76,14 @@ impl Listener {
     }
 
     /// Accepts for as long as the agent lives.
-    pub(crate) async fn serve(self, owner: Owner) {
+    pub(crate) async fn serve(self, owner: Owner, volumes: Volumes) {
         let places = Arc::new(Semaphore::new(UNOPENED_CONNECTIONS));
-        let dials = Arc::new(Semaphore::new(MAX_DIALS));
+        let desks = Desks {
+            owner,
+            volumes,
+            dials: Arc::new(Semaphore::new(MAX_DIALS)),
+            waits: Arc::new(Semaphore::new(MAX_WAITS)),
+        };
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
@@ -72,7 +93,7 @@ impl Listener {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            tokio::spawn(attend(host, owner.clone(), place, Arc::clone(&dials)));
+            tokio::spawn(attend(host, desks.clone(), place));
         }
     }
 
@@ -85,18 +106,13 @@ impl Listener {
 }
 
 /// Hands the connection to what it asks for. It has its place until then.
-async fn attend(
-    mut host: Box<dyn HostStream>,
-    owner: Owner,
-    place: OwnedSemaphorePermit,
-    dials: Arc<Semaphore>,
-) {
+async fn attend(mut host: Box<dyn HostStream>, desks: Desks, place: OwnedSemaphorePermit) {
     let request = timeout(OPEN_DEADLINE, read_request(&mut host)).await;
     let request = request.unwrap_or_else(|elapsed| Err(OpenError::Read(elapsed.into())));
     match request {
         Ok(Request::Stream(open)) => {
             let offset = open.offset;
-            let stream = owner.stream(open).await;
+            let stream = desks.owner.stream(open).await;
             drop(place);
             match stream {
                 // A full queue means that newer connections are waiting: this one is taken over already.
@@ -106,7 +122,12 @@ async fn attend(
         }
         Ok(Request::Port(dial)) => {
             drop(place);
-            dial::carry(host, dial, dials).await;
+            dial::carry(host, dial, desks.dials).await;
+        }
+        Ok(Request::Socket(wait)) => {
+            drop(place);
+            let Desks { volumes, waits, .. } = desks;
+            wait::carry(host, wait, volumes, waits).await;
         }
         Err(error) => refuse(host, error.to_string()).await,
     }
@@ -119,6 +140,11 @@ async fn read_request(host: &mut Box<dyn HostStream>) -> Result<Request, OpenErr
         .map_err(OpenError::Read)?;
     if Dial::is_meant(&header) {
         return Ok(Request::Port(Dial::decode(&header)?));
+    }
+    if Wait::is_meant(&header) {
+        let mut id = vec![0; Wait::decode_header(&header)?];
+        host.read_exact(&mut id).await.map_err(OpenError::Read)?;
+        return Ok(Request::Socket(Wait::decode_id(&id)?));
     }
     let header = Open::decode_header(&header)?;
     let mut ids = vec![0; header.ids_bytes];

@@ -296,8 +296,12 @@ fn hold(found: &OwnedFd, propagation: Propagation, place: &Place<'_>) -> io::Res
     let point = place.point();
     match FileType::from_raw_mode(fstat(found)?.st_mode) {
         FileType::Directory => fs::create_dir(&point)?,
-        FileType::RegularFile => drop(File::create_new(&point)?),
-        _ => return Err(io::Error::other("it is no folder and no regular file")),
+        FileType::RegularFile | FileType::Socket => drop(File::create_new(&point)?),
+        _ => {
+            return Err(io::Error::other(
+                "it is no folder, no regular file and no socket",
+            ));
+        }
     }
     let source = format!("/proc/self/fd/{}", found.as_raw_fd());
     match place.mapped_by {

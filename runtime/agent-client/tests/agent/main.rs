@@ -17,6 +17,7 @@ mod pid_namespace;
 mod process;
 mod propagation;
 mod security;
+mod socket;
 mod stream;
 mod user_namespace;
 mod volume;

@@ -9,6 +9,7 @@ use std::path::{Component, Path};
 
 use cri::v1::{ContainerConfig, Mount, MountPropagation};
 use model::{HostVolume, UserNamespace};
+use pod::SocketKind;
 
 use super::{pod_kind::PodKind, refusal::Refusal, user_namespace::maps_owners};
 use crate::host_mounts::{HostMount, Kind};
@@ -164,7 +165,10 @@ fn host_volume(
     let refuse = |what: &str| Err(impossible(mount, what));
     check_stays_in_vm(mount, &found)?;
     match found.kind {
-        Kind::Socket => refuse("a socket of the node can't be reached from a VM"),
+        Kind::Socket(SocketKind::Stream) => Ok(HostVolume::Socket { path: found.path }),
+        Kind::Socket(SocketKind::Datagram | SocketKind::SeqPacket) => refuse(
+            "of the node's sockets only those for streams (SOCK_STREAM) can be reached from a VM",
+        ),
         Kind::Pipe => refuse("a named pipe of the node can't be reached from a VM"),
         Kind::CharacterDevice => refuse("a device of the node can't be mounted in a VM"),
         Kind::BlockDevice => refuse("a block device is given as a device, not as a mount"),

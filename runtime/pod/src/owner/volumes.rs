@@ -1,9 +1,11 @@
-//! What the owner does about its containers' volumes: which folders of the host are followed, and for how long. Below: `crate::volumes`.
+//! What the owner does about its containers' volumes: which folders of the host are followed, at which sockets somebody answers, and for how long. Below:
+//! `crate::volumes`, `crate::sockets`.
 
 use super::{Owner, entry::Entry};
 use crate::{
     container::Container,
     plan::{Hold, MountPlan, RootSegment, VolumeSource},
+    sockets::Answerer,
     state::container::Stage,
     volumes::{Mounted, Source, Watcher},
 };
@@ -40,7 +42,7 @@ pub(super) fn divide(plans: Vec<MountPlan>) -> (Vec<Mounted>, Images) {
 }
 
 impl Owner {
-    /// Sees to it that the folders that the container mounts are followed.
+    /// Sees to it that the folders that the container mounts are followed, and that its sockets are answered at.
     pub(super) fn follow_volumes(&mut self, container: &Container) {
         let Some(agent) = self.agent.borrow().clone() else {
             return;
@@ -53,19 +55,27 @@ impl Owner {
                 || Watcher::begin(agent.clone(), id.clone(), folder.to_owned(), self.deadlines);
             self.watchers.entry(id.clone()).or_insert_with(begin);
         }
+        for mounted in &container.mounts {
+            let Some((id, path)) = mounted.source.answered() else {
+                continue;
+            };
+            let begin =
+                || Answerer::begin(agent.clone(), id.clone(), path.to_owned(), self.deadlines);
+            self.answerers.entry(id.clone()).or_insert_with(begin);
+        }
     }
 
-    /// Those that no container mounts any more are followed no more.
+    /// Those that no container mounts any more are followed, and answered at, no more.
     pub(super) fn unfollow_volumes(&mut self) {
         let may_run = |entry: &&Entry| !matches!(entry.stage, Stage::Exited(_) | Stage::Removing);
-        let used: Vec<_> = self
-            .entries
-            .values()
-            .filter(may_run)
-            .flat_map(|entry| &entry.container().mounts)
-            .filter_map(|mounted| mounted.source.followed())
-            .map(|(id, _folder)| id)
+        let entries = self.entries.values().filter(may_run);
+        let mounts = entries.flat_map(|entry| &entry.container().mounts);
+        let sources = mounts.map(|mounted| &mounted.source);
+        let used: Vec<_> = sources
+            .filter_map(|source| source.followed().or_else(|| source.answered()))
+            .map(|(id, _path)| id)
             .collect();
         self.watchers.retain(|id, _watcher| used.contains(id));
+        self.answerers.retain(|id, _answerer| used.contains(id));
     }
 }

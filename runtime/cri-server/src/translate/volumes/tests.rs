@@ -101,11 +101,20 @@ fn special_files_are_refused_by_name() {
             "{text}"
         );
     };
-    check(Kind::Socket, "a socket");
+    check(Kind::Socket(SocketKind::Datagram), "SOCK_STREAM");
+    check(Kind::Socket(SocketKind::SeqPacket), "SOCK_STREAM");
     check(Kind::Pipe, "a named pipe");
     check(Kind::HugePages, "huge pages of the node");
     check(Kind::CharacterDevice, "a device of the node");
     check(Kind::BlockDevice, "as a device");
+}
+
+#[test]
+fn socket_for_streams_is_answered_by_the_node() {
+    let path = "/run/x.sock";
+    let socket = found(path, Kind::Socket(SocketKind::Stream));
+    let decided = decide(mount("/run/y.sock", path), socket).unwrap();
+    assert_eq!(decided, HostVolume::Socket { path: path.into() });
 }
 
 #[test]
@@ -293,7 +302,7 @@ fn container_on_the_node_has_what_is_there_itself() {
         let mount = &planned[0].mount;
         assert!(mount.shares_mounts && !mount.receives_mounts);
     };
-    check(Kind::Socket);
+    check(Kind::Socket(SocketKind::Datagram));
     check(Kind::CharacterDevice);
     check(Kind::HugePages);
     check(Kind::File);
