@@ -96,6 +96,18 @@ impl ProcessorModel {
         }
     }
 
+    /// How many bits of an address the guest's processors have. Page tables of four levels below a guest reach 48, whatever the
+    /// processor has, and one that does not say has 36 (SDM volume 2, CPUID leaf 80000008H).
+    #[must_use]
+    pub fn address_bits(&self) -> u8 {
+        const LEAST: u8 = 36;
+        const MOST: u8 = 48;
+        let sizes = self.entries.iter();
+        let sizes = sizes.filter(|entry| entry.function == LEAF_AMD_SIZES);
+        let bits = sizes.map(|entry| entry.eax.to_le_bytes()[0]).next();
+        bits.unwrap_or(LEAST).clamp(LEAST, MOST)
+    }
+
     /// How many processors the machine has.
     #[must_use]
     pub fn count(&self) -> u32 {

@@ -6,8 +6,9 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     os::fd::{FromRawFd, IntoRawFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use kvm_bindings::{
@@ -45,6 +46,8 @@ pub struct Vm {
 struct Descriptors {
     kvm: Kvm,
     vm: VmFd,
+    /// Numbers of the memory slots that are taken. A lock because functions come and go on the control thread, and go with processors.
+    slots: Mutex<BTreeSet<u32>>,
     /// The machine keeps what its slots point to: the mapping must outlive the virtual machine.
     _ram: GuestRam,
 }
@@ -73,10 +76,34 @@ impl Vm {
             .map_err(refused("set KVM's task state address"))?;
         leave_out_counters(&kvm, &vm)?;
         create_interrupt_controller(&vm)?;
-        register(&vm, &ram)?;
+        let slots = Mutex::new(register(&vm, &ram)?);
         Ok(Self {
-            descriptors: Arc::new(Descriptors { kvm, vm, _ram: ram }),
+            descriptors: Arc::new(Descriptors {
+                kvm,
+                vm,
+                slots,
+                _ram: ram,
+            }),
         })
+    }
+
+    /// The number of a memory slot that nobody has.
+    pub(crate) fn take_slot(&self) -> u32 {
+        let mut slots = self.slots();
+        let free = (0..u32::MAX).find(|slot| !slots.contains(slot));
+        let free = free.unwrap_or(u32::MAX);
+        slots.insert(free);
+        free
+    }
+
+    pub(crate) fn give_slot_back(&self, slot: u32) {
+        self.slots().remove(&slot);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        // Each change is one insertion or removal: a thread that panicked left it whole.
+        let slots = &self.descriptors.slots;
+        slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn fd(&self) -> &VmFd {
@@ -126,7 +153,9 @@ fn leave_out_counters(kvm: &Kvm, vm: &VmFd) -> Result<(), KvmError> {
         .map_err(refused("leave out the performance counters"))
 }
 
-fn register(vm: &VmFd, ram: &GuestRam) -> Result<(), KvmError> {
+/// The numbers of the slots that the RAM takes.
+fn register(vm: &VmFd, ram: &GuestRam) -> Result<BTreeSet<u32>, KvmError> {
+    let mut slots = BTreeSet::new();
     for (slot, region) in (0..).zip(ram.iter()) {
         let memory = kvm_userspace_memory_region {
             slot,
@@ -139,8 +168,9 @@ fn register(vm: &VmFd, ram: &GuestRam) -> Result<(), KvmError> {
         // 3. this process only touches it through volatile accesses (vm-memory).
         unsafe { vm.set_user_memory_region(memory) }
             .map_err(refused("give the virtual machine its memory"))?;
+        slots.insert(slot);
     }
-    Ok(())
+    Ok(slots)
 }
 
 pub(crate) fn refused(attempt: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> KvmError {

@@ -21,6 +21,8 @@ pub mod block_device;
 pub mod tap;
 pub mod vhost;
 
+pub mod vfio;
+
 pub mod generation;
 
 pub mod acpi;

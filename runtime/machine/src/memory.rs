@@ -72,7 +72,7 @@ pub const TASK_STATE: u64 = 0xfffb_d000;
 /// RAM that does not fit below [`LOW_RAM_LIMIT`] goes on here.
 pub const RAM_ABOVE: u64 = 4 * GIB;
 
-/// Size of the 64-bit window. Virtio needs a few KiB of it; passthrough will have to size it by its devices.
+/// Size of the 64-bit window, without what functions of the host need. Virtio needs a few KiB of it.
 const PCI_WINDOW_64_BYTES: u64 = 64 * GIB;
 /// Less than this boots no kernel of ours.
 const LEAST_RAM_BYTES: u64 = 16 * MIB;
@@ -84,6 +84,8 @@ const MOST_RAM_BYTES: u64 = 768 * GIB;
 pub struct Layout {
     low_end: u64,
     above_end: Option<u64>,
+    /// What functions of the host need of the 64-bit window, beside our own devices.
+    device_bytes: u64,
 }
 
 impl Layout {
@@ -101,7 +103,37 @@ impl Layout {
         Ok(Self {
             low_end: ram_bytes - above,
             above_end: (above > 0).then_some(RAM_ABOVE + above),
+            device_bytes: 0,
         })
+    }
+
+    /// The same with a 64-bit window that has room for so many bytes of BARs of the host's functions more.
+    ///
+    /// # Errors
+    /// When the window would end beyond what a processor with so many address bits reaches.
+    pub fn with_devices(&self, bytes: u64, address_bits: u8) -> Result<Self, MemoryError> {
+        let out_of_reach = MemoryError::Window {
+            bytes,
+            address_bits,
+        };
+        // Each BAR lies at a multiple of its size, so at most as much again is lost between them.
+        let Some(device_bytes) = bytes.checked_mul(2) else {
+            return Err(out_of_reach);
+        };
+        let room = Self {
+            device_bytes: 0,
+            ..self.clone()
+        };
+        let start = room.pci_window_64().end;
+        let end = start.checked_add(device_bytes);
+        let limit = 1_u64.checked_shl(address_bits.into()).unwrap_or(u64::MAX);
+        match end {
+            Some(end) if bytes == 0 || end <= limit => Ok(Self {
+                device_bytes,
+                ..room
+            }),
+            _ => Err(out_of_reach),
+        }
     }
 
     /// RAM from address 0 on, the legacy hole included: it is mapped, but the guest is told to leave it alone.
@@ -120,7 +152,7 @@ impl Layout {
     #[must_use]
     pub fn pci_window_64(&self) -> Range<u64> {
         let start = self.above_end.unwrap_or(RAM_ABOVE).next_multiple_of(GIB);
-        start..start + PCI_WINDOW_64_BYTES
+        start..start + PCI_WINDOW_64_BYTES + self.device_bytes
     }
 
     /// Both ranges of RAM.
@@ -159,6 +191,17 @@ pub enum MemoryError {
     Size {
         /// What was asked for.
         bytes: u64,
+    },
+    /// The window for devices is out of the processor's reach.
+    #[error(
+        "make room for {bytes} bytes of devices behind the guest's memory: the processor's {address_bits} address bits don't reach that far; \
+         give the VM less memory or fewer devices"
+    )]
+    Window {
+        /// What the devices take.
+        bytes: u64,
+        /// Of the processor.
+        address_bits: u8,
     },
     /// The host refused.
     #[error("map the guest's memory")]

@@ -10,6 +10,7 @@ mod msix;
 mod root;
 
 pub use bar::{BarError, BarSpec, BarWidth};
+pub(crate) use bar::{Bars, Register};
 pub use config::{COMMAND, CapabilityError, ConfigSpace, Identity};
 pub use function::{Bar, BarChange, PciFunction};
 pub use msix::{Msix, MsixError, MsixPlace, pending_bytes, table_bytes};

@@ -44,6 +44,12 @@ impl Wire {
             .map_err(|source| InterruptError::Make { source })
     }
 
+    /// Writes it, as the kernel would.
+    pub(crate) fn ring(&self) {
+        // Only a counter at its end (EAGAIN) refuses, and then an interrupt is on its way already.
+        self.0.write(1).ok();
+    }
+
     /// Was it written since it was last asked or bound?
     fn take(&self) -> bool {
         self.0.read().is_ok()

@@ -103,3 +103,18 @@ fn smaps(host: usize) -> String {
     }
     found
 }
+
+#[test]
+fn window_for_devices_grows_with_them_up_to_the_processors_reach() {
+    let layout = Layout::new(8 << 30).unwrap();
+    let own = layout.pci_window_64();
+    let gpus = layout.with_devices(8 * (256 << 30), 48).unwrap();
+    let window = gpus.pci_window_64();
+    assert_eq!(window.start, own.start);
+    assert!(window.end - own.end >= 2 * 8 * (256 << 30));
+    assert_eq!(layout.with_devices(0, 36).unwrap(), layout);
+    for (bytes, bits) in [(256 << 30, 39), (u64::MAX, 48), (1 << 63, 48)] {
+        let error = layout.with_devices(bytes, bits).unwrap_err();
+        assert!(error.to_string().contains("address bits"), "{error}");
+    }
+}

@@ -40,14 +40,14 @@ pub struct BarSpec {
 
 /// The BARs of one function and where they decode at this moment.
 #[derive(Debug, Default)]
-pub(super) struct Bars {
+pub(crate) struct Bars {
     specs: Vec<BarSpec>,
     decoded: Vec<Option<u64>>,
 }
 
 impl Bars {
     /// Takes a BAR and says what its registers start with and which of their bits the guest can write.
-    pub(super) fn add(&mut self, spec: BarSpec) -> Result<Vec<Register>, BarError> {
+    pub(crate) fn add(&mut self, spec: BarSpec) -> Result<Vec<Register>, BarError> {
         let wide = spec.width != BarWidth::Bits32;
         let last = usize::from(spec.bar.0) + usize::from(wide);
         if last >= COUNT {
@@ -88,7 +88,7 @@ impl Bars {
     }
 
     /// Decodes the registers anew and says what moved.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         &mut self,
         enabled: bool,
         mut read: impl FnMut(u16) -> u32,
@@ -115,7 +115,7 @@ impl Bars {
         changes
     }
 
-    pub(super) fn list(&self) -> Vec<(Bar, u64, Option<u64>)> {
+    pub(crate) fn list(&self) -> Vec<(Bar, u64, Option<u64>)> {
         self.specs
             .iter()
             .zip(&self.decoded)
@@ -126,10 +126,10 @@ impl Bars {
 
 /// One BAR register as it comes out of reset.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Register {
-    pub(super) offset: u16,
-    pub(super) initial: u32,
-    pub(super) writable: u32,
+pub(crate) struct Register {
+    pub(crate) offset: u16,
+    pub(crate) initial: u32,
+    pub(crate) writable: u32,
 }
 
 pub(super) fn register(bar: Bar) -> u16 {

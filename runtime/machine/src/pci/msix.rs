@@ -69,18 +69,7 @@ impl Msix {
         config: &mut ConfigSpace,
         place: MsixPlace,
     ) -> Result<Self, MsixError> {
-        if !(1..=MOST_VECTORS).contains(&vectors) {
-            return Err(MsixError::Count { vectors });
-        }
-        let entries = (0..vectors)
-            .map(|_| {
-                Ok(Entry {
-                    message: MsiMessage::default(),
-                    control: MASKED,
-                    vector: interrupts.allocate()?,
-                })
-            })
-            .collect::<Result<_, InterruptError>>()?;
+        let entries = entries(interrupts, vectors)?;
         let mut body = [0; 10];
         let (control, places) = body.split_at_mut(2);
         control.copy_from_slice(&(vectors - 1).to_le_bytes());
@@ -97,6 +86,31 @@ impl Msix {
         })
     }
 
+    /// Takes so many vectors for a function whose own configuration space has the capability. It says what is in message control by
+    /// [`Msix::set_control`].
+    ///
+    /// # Errors
+    /// When there are none or too many, or no interrupt number is left.
+    pub(crate) fn of_device(interrupts: &Interrupts, vectors: u16) -> Result<Self, MsixError> {
+        Ok(Self {
+            interrupts: interrupts.clone(),
+            entries: entries(interrupts, vectors)?,
+            capability: 0,
+            control: 0,
+        })
+    }
+
+    /// How many vectors the device has to be able to signal now: up to the last that is unmasked, and 0 while MSI-X is off.
+    pub(crate) fn in_use(&self) -> usize {
+        if self.control & CONTROL_ENABLE == 0 {
+            return 0;
+        }
+        let unmasked = |entry: &Entry| entry.control & MASKED == 0;
+        let last = self.entries.iter().rposition(unmasked);
+        // A device may look whether MSI-X is on before its driver unmasks anything.
+        last.map_or(1, |last| last + 1)
+    }
+
     /// A vector to trigger, whatever the driver does with it.
     #[must_use]
     pub fn vector(&self, index: u16) -> Option<Arc<MsiVector>> {
@@ -110,7 +124,14 @@ impl Msix {
     /// # Errors
     /// When KVM does not take the vectors' messages; they stay masked then.
     pub fn config_written(&mut self, config: &ConfigSpace) -> Result<(), InterruptError> {
-        let control = config.word(self.capability + CONTROL);
+        self.set_control(config.word(self.capability + CONTROL))
+    }
+
+    /// Takes over message control.
+    ///
+    /// # Errors
+    /// As [`Msix::config_written`].
+    pub(crate) fn set_control(&mut self, control: u16) -> Result<(), InterruptError> {
         if control == self.control {
             return Ok(());
         }
@@ -182,6 +203,20 @@ impl Msix {
         }
         unmasked.iter().try_for_each(|entry| entry.vector.unmask())
     }
+}
+
+fn entries(interrupts: &Interrupts, vectors: u16) -> Result<Vec<Entry>, MsixError> {
+    if !(1..=MOST_VECTORS).contains(&vectors) {
+        return Err(MsixError::Count { vectors });
+    }
+    let entry = |_| {
+        Ok(Entry {
+            message: MsiMessage::default(),
+            control: MASKED,
+            vector: interrupts.allocate()?,
+        })
+    };
+    (0..vectors).map(entry).collect()
 }
 
 impl Entry {
