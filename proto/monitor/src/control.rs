@@ -105,6 +105,10 @@ pub struct Status {
     /// The shares that are on the bus. A monitor from before there were shares says nothing.
     #[serde(default)]
     pub shares: BTreeMap<ShareTag, ShareStatus>,
+    /// Functions of the host that the guest has: where each is on the host, and where the guest sees it. A monitor from before there were
+    /// any says nothing.
+    #[serde(default)]
+    pub vfio: BTreeMap<PciAddress, PciAddress>,
     /// How often processors left the guest for the monitor, by kind.
     #[serde(default)]
     pub exits: BTreeMap<String, u64>,

@@ -7,7 +7,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DiskId, Mac, NicId, ShareTag};
+use crate::{DiskId, Mac, NicId, PciAddress, ShareTag};
 
 pub use check::Invalid;
 
@@ -56,6 +56,9 @@ pub struct Launch {
     /// NICs that are there from the start.
     #[serde(default)]
     pub nics: Vec<Nic>,
+    /// Functions of the host that the guest is given by VFIO. Then all of its memory is pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vfio: Option<Vfio>,
 }
 
 /// An unprivileged user and group, used by nothing else than monitors.
@@ -168,4 +171,26 @@ pub struct Share {
     pub tag: ShareTag,
     /// A SOCK_SEQPACKET socket, a packet for each message of FUSE. Its other end is the server's.
     pub socket: Fd,
+}
+
+/// Functions of the host that the guest is given, by VFIO's type 1 interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vfio {
+    /// /dev/vfio/vfio, freshly opened.
+    pub container: Fd,
+    /// /dev/vfio/GROUP of each IOMMU group, freshly opened.
+    pub groups: Vec<Fd>,
+    /// In the order in which the guest has them; 1 to [`VFIO_FUNCTIONS`](crate::limits::VFIO_FUNCTIONS).
+    pub functions: Vec<VfioFunction>,
+}
+
+/// One function of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VfioFunction {
+    /// Where it is on the host. No two of a machine are the same.
+    pub host_address: PciAddress,
+    /// Its group: a place in [`Vfio::groups`].
+    pub group: u8,
 }

@@ -30,7 +30,7 @@ pub use control::{Datapath, NicStatus, Reply, Request, Running, ShareServer, Sha
 pub use ending::{EndReason, Ending};
 pub use launch::{
     Console, Disk, Fd, Identity, Invalid, Launch, Lifetime, Nic, NicQueue, Processors, Segment,
-    Share, Vsock,
+    Share, Vfio, VfioFunction, Vsock,
 };
 pub use socket::{ReceiveError, Received, SendError, receive, send};
 

@@ -12,7 +12,7 @@ use std::{
 
 use monitor::{
     BlockDevice, Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Mac, Nic, NicId, NicQueue,
-    Processors, Segment, Share, ShareTag, VERSION, Vsock,
+    PciAddress, Processors, Segment, Share, ShareTag, VERSION, Vfio, VfioFunction, Vsock,
 };
 
 use crate::Deadlines;
@@ -51,6 +51,8 @@ pub struct LaunchPlan {
     pub disks: Vec<DiskPlan>,
     /// NICs that are there from the start.
     pub nics: Vec<NicPlan>,
+    /// Functions of the host that it is given by VFIO.
+    pub vfio: Option<VfioPlan>,
     /// How long to wait for the monitor.
     pub deadlines: Deadlines,
 }
@@ -117,6 +119,17 @@ pub struct NicQueuePlan {
     pub tap: OwnedFd,
     /// /dev/vhost-net, opened for this pair, if the host has it.
     pub vhost: Option<OwnedFd>,
+}
+
+/// Functions of the host to give to a machine.
+#[derive(Debug)]
+pub struct VfioPlan {
+    /// /dev/vfio/vfio, opened for this machine.
+    pub container: File,
+    /// /dev/vfio/GROUP of each IOMMU group. Nobody else can open one while it is open.
+    pub groups: Vec<File>,
+    /// Where each function is on the host, and the place of its group.
+    pub functions: Vec<(PciAddress, u8)>,
 }
 
 /// A share to give to a machine.
@@ -194,6 +207,10 @@ impl LaunchPlan {
                 .iter()
                 .map(|nic| nic.message_part(&mut parcel))
                 .collect(),
+            vfio: self
+                .vfio
+                .as_ref()
+                .map(|vfio| vfio.message_part(&mut parcel)),
         };
         (launch, parcel)
     }
@@ -253,6 +270,23 @@ impl NicPlan {
         pairs
             .flat_map(|queue| [Some(queue.tap), queue.vhost].into_iter().flatten())
             .collect()
+    }
+}
+
+impl VfioPlan {
+    fn message_part<'a>(&'a self, parcel: &mut Parcel<'a>) -> Vfio {
+        let container = parcel.put(&self.container);
+        let groups = self.groups.iter().map(|group| parcel.put(group));
+        let groups = groups.collect();
+        let function = |(host_address, group): &(PciAddress, u8)| VfioFunction {
+            host_address: *host_address,
+            group: *group,
+        };
+        Vfio {
+            container,
+            groups,
+            functions: self.functions.iter().map(function).collect(),
+        }
     }
 }
 

@@ -13,8 +13,9 @@ use machine::{
     interrupt::Interrupts,
     kvm::{KvmError, Vm},
     memory::{self, GuestRam, Layout, MemoryError},
-    pci::AddError,
+    pci::{AddError, PciFunction},
     processor::Processor,
+    vfio::{VfioError, VfioFunction},
 };
 use monitor::{Datapath, DiskId, Launch, Nic, NicId, NicStatus, PciAddress, ShareTag};
 use thiserror::Error;
@@ -35,6 +36,7 @@ use crate::{
     launch::Parts,
     processor,
     threads::{Gate, ThreadError},
+    vfio,
     worker::Worker,
 };
 
@@ -65,6 +67,9 @@ pub(crate) enum AssembleError {
     /// A device's function.
     #[error("make a device")]
     Transport(#[from] TransportError),
+    /// A function of the host.
+    #[error("give the guest a function of the host")]
+    Vfio(#[from] VfioError),
     /// Its place on the bus.
     #[error("put a device on the bus")]
     Bus(#[from] AddError),
@@ -89,6 +94,8 @@ pub(crate) struct Machine {
     pub(crate) disks: BTreeMap<DiskId, Disk>,
     pub(crate) nics: BTreeMap<NicId, NicStatus>,
     pub(crate) shares: BTreeMap<ShareTag, Share>,
+    /// Functions of the host, and where the guest sees them.
+    pub(crate) functions: BTreeMap<PciAddress, PciAddress>,
     pub(crate) counts: Vec<Arc<ExitCounts>>,
     vm: Vm,
     ram: GuestRam,
@@ -125,6 +132,16 @@ pub(crate) fn assemble(
     let ram = memory::map(&layout)?;
     let vm = Vm::new(parts.kvm, ram.clone())?;
     let interrupts = Interrupts::new(&vm);
+    let model = ProcessorModel::new(&vm, launch.processors.max.into())?;
+    let given = match (&launch.vfio, parts.vfio) {
+        (Some(message), Some(parts)) => {
+            vfio::open(message, parts, (&vm, &ram, &interrupts), last_words)?
+        }
+        _ => Vec::new(),
+    };
+    let given_bytes = given.iter().map(|(_, function)| function.wide_bytes());
+    let given_bytes = given_bytes.fold(0, u64::saturating_add);
+    let layout = layout.with_devices(given_bytes, model.address_bits())?;
     let board = Board::new(&layout, parts.console);
 
     let command_line = command_line::compose(launch);
@@ -147,6 +164,7 @@ pub(crate) fn assemble(
         disks: BTreeMap::new(),
         nics: BTreeMap::new(),
         shares: BTreeMap::new(),
+        functions: BTreeMap::new(),
         counts: Vec::new(),
         vm,
         ram,
@@ -156,13 +174,16 @@ pub(crate) fn assemble(
         devices,
     };
     machine.add_fixed_devices(launch, parts.vsock_listener)?;
+    for (host_address, function) in given {
+        machine.add_function(host_address, function)?;
+    }
     for (disk, device) in launch.disks.iter().zip(parts.disks) {
         machine.add_disk(disk.id.clone(), device)?;
     }
     for (nic, device) in launch.nics.iter().zip(parts.nics) {
         machine.add_nic(nic, device)?;
     }
-    machine.add_processors(launch.processors.max, entry, gate)?;
+    machine.add_processors(&model, entry, gate)?;
     Ok((machine, parts.control_listener))
 }
 
@@ -247,12 +268,26 @@ impl Machine {
             memory: &self.ram,
             stage: Box::new(worker),
         };
-        let function = VirtioPci::new(device, mount)?;
+        self.put(Box::new(VirtioPci::new(device, mount)?))
+    }
+
+    /// Puts a function of the host on the bus. It needs no thread: the kernel moves its data and its interrupts.
+    fn add_function(
+        &mut self,
+        host_address: PciAddress,
+        function: VfioFunction,
+    ) -> Result<(), AssembleError> {
+        let pci_address = self.put(Box::new(function))?;
+        self.functions.insert(host_address, pci_address);
+        Ok(())
+    }
+
+    fn put(&self, function: Box<dyn PciFunction>) -> Result<PciAddress, AssembleError> {
         let machine::pci::PciAddress {
             bus,
             device,
             function,
-        } = self.board.add(Box::new(function))?;
+        } = self.board.add(function)?;
         Ok(PciAddress {
             segment: 0,
             bus,
@@ -264,20 +299,24 @@ impl Machine {
     /// All processors that may ever be online; the guest starts the others from the first one.
     fn add_processors(
         &mut self,
-        count: u8,
+        model: &ProcessorModel,
         entry: boot::Entry,
         gate: &Gate,
     ) -> Result<(), AssembleError> {
-        let model = ProcessorModel::new(&self.vm, count.into())?;
-        for number in 0..count {
-            let mut processor = Processor::new(&self.vm, &model, number.into())?;
+        let kind = match self.functions.is_empty() {
+            true => Kind::Processor,
+            false => Kind::ProcessorWithFunctions,
+        };
+        for number in 0..model.count() {
+            let mut processor = Processor::new(&self.vm, model, number)?;
             if number == 0 {
                 processor.start_at(&entry)?;
             }
             self.counts.push(processor.counts());
             let words = self.last_words.clone();
+            let thread = usize::try_from(number).unwrap_or(usize::MAX);
             processor::start(
-                number.into(),
+                (thread, kind),
                 processor,
                 self.board.clone(),
                 gate.clone(),

@@ -25,8 +25,10 @@ mod root;
 
 use std::io;
 
-use monitor::Identity;
+use monitor::Launch;
 use thiserror::Error;
+
+use crate::limits;
 
 /// Why the jail could not be shut. Then there is no machine.
 #[derive(Debug, Error)]
@@ -53,11 +55,11 @@ pub(crate) enum JailError {
 }
 
 /// Shuts the jail. Call it with a single thread.
-pub(crate) fn shut(identity: Identity) -> Result<(), JailError> {
+pub(crate) fn shut(launch: &Launch) -> Result<(), JailError> {
     namespaces::enter()?;
     root::replace()?;
-    privileges::limit()?;
-    privileges::give_up(identity)?;
+    privileges::limit(&limits::resources(launch))?;
+    privileges::give_up(launch.identity)?;
     landlock::deny_all()
 }
 

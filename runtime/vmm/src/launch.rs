@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use monitor::{BlockDevice, Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError, Share};
+use monitor::{BlockDevice, Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError, Share, Vfio};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{SocketType, sockopt},
@@ -63,6 +63,14 @@ pub(crate) struct Parts {
     pub(crate) console: Option<File>,
     pub(crate) disks: Vec<block::Disk>,
     pub(crate) nics: Vec<net::Nic>,
+    pub(crate) vfio: Option<VfioParts>,
+}
+
+/// VFIO's descriptors.
+#[derive(Debug)]
+pub(crate) struct VfioParts {
+    pub(crate) container: OwnedFd,
+    pub(crate) groups: Vec<OwnedFd>,
 }
 
 /// The descriptors of one message, each to be taken.
@@ -197,7 +205,9 @@ impl Parcel {
         let disks = disks.collect::<Result<_, _>>()?;
         let nics = launch.nics.iter().map(|nic| self.nic(nic));
         let nics = nics.collect::<Result<_, _>>()?;
+        let vfio = launch.vfio.as_ref().map(|vfio| self.vfio(vfio));
         Ok(Parts {
+            vfio: vfio.transpose()?,
             kvm: self.take(launch.kvm)?,
             kernel: self.take(launch.kernel)?.into(),
             guest_image: launch
@@ -283,6 +293,15 @@ impl Parcel {
         FileSystem::new(share.tag.as_str(), socket).map_err(|source| ShareError::Device {
             tag: share.tag.to_string(),
             source,
+        })
+    }
+
+    fn vfio(&mut self, vfio: &Vfio) -> Result<VfioParts, Invalid> {
+        let container = self.take(vfio.container)?;
+        let groups = vfio.groups.iter().map(|group| self.take(*group));
+        Ok(VfioParts {
+            container,
+            groups: groups.collect::<Result<_, _>>()?,
         })
     }
 

@@ -2,8 +2,34 @@
 
 use std::time::Duration;
 
+use monitor::Launch;
+
 /// Descriptors of the process: one for each vsock connection and each segment of a disk, a few dozen for the machine itself.
-pub(crate) const DESCRIPTORS: u64 = 4096;
+const DESCRIPTORS: u64 = 4096;
+
+/// And of each function of the host: two for each vector of MSI (at most 32) and MSI-X (at most 256), and its own.
+const FUNCTION_DESCRIPTORS: u64 = 2 * (32 + 256) + 8;
+
+/// What one process may use up.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Resources {
+    pub(crate) descriptors: u64,
+    /// Memory that is pinned: all of a guest's that is given a function of the host, for its device may write to any of it.
+    pub(crate) locked_bytes: u64,
+}
+
+/// For this machine.
+pub(crate) fn resources(launch: &Launch) -> Resources {
+    let functions = launch.vfio.as_ref().map_or(0, |vfio| vfio.functions.len());
+    Resources {
+        descriptors: DESCRIPTORS + FUNCTION_DESCRIPTORS * functions as u64,
+        locked_bytes: if functions == 0 {
+            0
+        } else {
+            launch.memory_bytes
+        },
+    }
+}
 
 /// Descriptors that are ready at once and are taken from the kernel in one call.
 pub(crate) const EVENTS: usize = 16;

@@ -15,6 +15,7 @@ mod assemble;
 mod command_line;
 mod processor;
 mod threads;
+mod vfio;
 mod worker;
 
 mod control;
@@ -85,7 +86,7 @@ fn start(socket: &OwnedFd) -> Result<Control, Box<dyn Error>> {
         started_ns: launch.started_ns,
     };
     let message_us = clock.now_us();
-    jail::shut(launch.identity)?;
+    jail::shut(&launch)?;
     let jailed_us = clock.now_us();
 
     let gate = Gate::default();

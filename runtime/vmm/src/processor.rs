@@ -11,15 +11,15 @@ use crate::{
     threads::{self, Gate, ThreadError},
 };
 
-/// Starts the thread of a processor; it waits at the gate, under its filter.
+/// Starts the thread of a processor; it waits at the gate, under its filter, which is one of the two for processors.
 pub(crate) fn start(
-    number: usize,
+    (number, kind): (usize, Kind),
     mut processor: Processor,
     board: Board,
     gate: Gate,
     last_words: LastWords,
 ) -> Result<(), ThreadError> {
-    threads::start(&format!("processor {number}"), Kind::Processor, move || {
+    threads::start(&format!("processor {number}"), kind, move || {
         processor.bind_to_this_thread();
         gate.pass();
         last_words.say(run(&mut processor, &board));

@@ -78,6 +78,7 @@ async fn boot_ours(dist: &Dist, program: &Path) -> Result<Sample> {
         console: None,
         disks: Vec::new(),
         nics: Vec::new(),
+        vfio: None,
         deadlines: Deadlines::scaled(deadlines::MONITOR_SCALE),
     };
     let (monitor, _running) = Monitor::launch(plan).await?;

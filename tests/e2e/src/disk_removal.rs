@@ -290,6 +290,7 @@ fn launch_plan(case: &Case) -> Result<LaunchPlan> {
         console: None,
         disks: Vec::new(),
         nics: Vec::new(),
+        vfio: None,
         deadlines: Deadlines::scaled(case.patience.scale()),
     })
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::{
-    Console, Disk, DiskId, Fd, Launch, Mac, Nic, NicId, Processors, Share, VERSION, limits,
+    Console, Disk, DiskId, Fd, Launch, Mac, Nic, NicId, PciAddress, Processors, Share, VERSION,
+    Vfio, limits,
 };
 
 /// What a message asks for that no machine can be.
@@ -160,6 +161,26 @@ pub enum Invalid {
         /// Its id.
         id: NicId,
     },
+    /// None, or more than a machine can have.
+    #[error(
+        "{count} functions of the host: 1 to {} are possible",
+        limits::VFIO_FUNCTIONS
+    )]
+    VfioFunctions {
+        /// How many.
+        count: usize,
+    },
+    /// The guest would have it twice.
+    #[error("function {address} of the host is named twice")]
+    VfioTwice {
+        /// Where it is on the host.
+        address: PciAddress,
+    },
+    /// A function of no group, or a group of no function.
+    #[error(
+        "the VFIO groups and functions do not fit together: each function needs its group, and each group a function"
+    )]
+    VfioGroups,
     /// The message names a descriptor that did not come with it.
     #[error("the message names descriptor {slot}, and {count} came with it")]
     FdMissing {
@@ -204,6 +225,7 @@ impl Launch {
             }
         }
         check_nics(&self.nics)?;
+        self.vfio.as_ref().map_or(Ok(()), check_vfio)?;
         check_fds(&self.fds(), fds)
     }
 
@@ -220,6 +242,10 @@ impl Launch {
         }
         named.extend(self.disks.iter().flat_map(Disk::fds));
         named.extend(self.nics.iter().flat_map(Nic::fds));
+        if let Some(vfio) = &self.vfio {
+            named.push(vfio.container);
+            named.extend(&vfio.groups);
+        }
         named
     }
 }
@@ -371,6 +397,27 @@ fn check_nic(nic: &Nic) -> Result<(), Invalid> {
         return Err(Invalid::NicVhost { id: id() });
     }
     Ok(())
+}
+
+fn check_vfio(vfio: &Vfio) -> Result<(), Invalid> {
+    let count = vfio.functions.len();
+    if !(1..=limits::VFIO_FUNCTIONS).contains(&count) {
+        return Err(Invalid::VfioFunctions { count });
+    }
+    let mut addresses = BTreeSet::new();
+    for function in &vfio.functions {
+        let address = function.host_address;
+        if !addresses.insert(address) {
+            return Err(Invalid::VfioTwice { address });
+        }
+    }
+    let groups = vfio.functions.iter().map(|function| function.group);
+    let used: BTreeSet<usize> = groups.map(usize::from).collect();
+    if used.into_iter().eq(0..vfio.groups.len()) {
+        Ok(())
+    } else {
+        Err(Invalid::VfioGroups)
+    }
 }
 
 /// Every named descriptor came, and every one that came is named once.

@@ -40,7 +40,21 @@ fn launch() -> Launch {
         console: Console::Log(Fd(5)),
         disks: vec![disk("image", 6, 0, 4096)],
         nics: Vec::new(),
+        vfio: None,
     }
+}
+
+/// The container is descriptor 7, the groups come behind it.
+fn vfio(groups: u8, functions: &[(&str, u8)]) -> Option<Vfio> {
+    let function = |(address, group): &(&str, u8)| VfioFunction {
+        host_address: address.parse().unwrap(),
+        group: *group,
+    };
+    Some(Vfio {
+        container: Fd(7),
+        groups: (0..groups).map(|group| Fd(8 + group)).collect(),
+        functions: functions.iter().map(function).collect(),
+    })
 }
 
 fn nic(id: &str, mac: &str, queues: &[(u8, Option<u8>)]) -> Nic {
@@ -256,4 +270,44 @@ fn disk_with_bad_extents_is_refused() {
         8,
         &Err(Invalid::DiskTwice { id }),
     );
+}
+
+#[test]
+fn functions_of_two_groups_are_possible() {
+    let functions = [
+        ("0000:41:00.0", 0),
+        ("0000:41:00.1", 0),
+        ("0000:81:00.0", 1),
+    ];
+    check(|launch| launch.vfio = vfio(2, &functions), 10, &Ok(()));
+    let mut launch = launch();
+    launch.vfio = vfio(2, &functions);
+    let json = serde_json::to_string(&launch).unwrap();
+    assert_eq!(serde_json::from_str::<Launch>(&json).unwrap(), launch);
+}
+
+#[test]
+fn functions_that_do_not_fit_their_groups_are_refused() {
+    let address: PciAddress = "0000:41:00.0".parse().unwrap();
+    let cases: [(u8, &[(&str, u8)], usize, Invalid); 5] = [
+        (0, &[], 8, Invalid::VfioFunctions { count: 0 }),
+        (1, &[("0000:41:00.0", 1)], 9, Invalid::VfioGroups),
+        (2, &[("0000:41:00.0", 0)], 10, Invalid::VfioGroups),
+        (
+            1,
+            &[("0000:41:00.0", 0), ("0000:41:00.0", 0)],
+            9,
+            Invalid::VfioTwice { address },
+        ),
+        (
+            1,
+            &[("0000:41:00.0", 0)],
+            8,
+            Invalid::FdMissing { slot: 8, count: 8 },
+        ),
+    ];
+    for (groups, functions, fds, expect) in cases {
+        let set = |launch: &mut Launch| launch.vfio = vfio(groups, functions);
+        check(set, fds, &Err(expect));
+    }
 }

@@ -56,6 +56,7 @@ pub(crate) async fn launch(
         console,
         disks: Vec::new(),
         nics: Vec::new(),
+        vfio: None,
         deadlines: deadlines.monitor,
     };
     let launched = Monitor::launch(launch).await;

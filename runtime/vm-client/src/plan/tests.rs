@@ -45,6 +45,7 @@ fn plan() -> LaunchPlan {
             read_only: true,
         }],
         nics: vec![nic(1, false), nic(2, true)],
+        vfio: None,
     }
 }
 
@@ -83,4 +84,37 @@ fn nic_s_descriptors_go_in_the_order_of_its_message() {
     assert_eq!(places.collect::<Vec<_>>(), expect);
     let fds: Vec<_> = nic.into_fds().iter().map(AsRawFd::as_raw_fd).collect();
     assert_eq!(fds, named);
+}
+
+#[test]
+fn functions_of_the_host_come_with_their_groups() {
+    let functions = vec![
+        ("0000:41:00.0".parse().unwrap(), 1),
+        ("0000:01:00.0".parse().unwrap(), 0),
+    ];
+    let file = || tempfile::tempfile().unwrap();
+    let before = fds_of(|_| {});
+    let with = fds_of(|plan| {
+        plan.vfio = Some(VfioPlan {
+            container: file(),
+            groups: vec![file(), file()],
+            functions,
+        });
+    });
+    assert_eq!(with, before + 3);
+}
+
+/// How many descriptors a changed plan's message comes with. The message names each of them once.
+fn fds_of(change: impl FnOnce(&mut LaunchPlan)) -> usize {
+    let mut plan = plan();
+    change(&mut plan);
+    let kvm = tempfile::tempfile().unwrap();
+    let socket = || OwnedFd::from(tempfile::tempfile().unwrap());
+    let listeners = Listeners {
+        control: socket(),
+        vsock: socket(),
+    };
+    let (message, parcel) = plan.message(&kvm, &listeners, 7);
+    message.check(parcel.fds().len()).unwrap();
+    parcel.fds().len()
 }

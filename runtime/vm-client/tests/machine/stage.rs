@@ -79,6 +79,7 @@ impl Scene {
             console: None,
             disks: Vec::new(),
             nics: Vec::new(),
+            vfio: None,
             deadlines: patience(),
         }
     }

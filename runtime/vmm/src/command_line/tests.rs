@@ -25,6 +25,7 @@ fn check(console: Console, added: &str, expect: &str) {
         console,
         disks: Vec::new(),
         nics: Vec::new(),
+        vfio: None,
     };
     assert_eq!(compose(&launch), expect);
 }

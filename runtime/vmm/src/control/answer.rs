@@ -70,6 +70,7 @@ fn status(machine: &Machine) -> Status {
         disks: machine.disks.iter().map(disk_status).collect(),
         nics: machine.nics.clone(),
         shares: machine.shares.iter().map(share_status).collect(),
+        vfio: machine.functions.clone(),
         exits,
     }
 }

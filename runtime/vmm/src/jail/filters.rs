@@ -9,6 +9,7 @@ mod processor;
 mod share;
 #[cfg(test)]
 mod tests;
+mod vfio;
 
 use libc::{
     MAP_PRIVATE, PROT_EXEC, SIGABRT, SYS_brk, SYS_clock_gettime, SYS_close, SYS_exit,
@@ -27,6 +28,8 @@ pub(crate) enum Kind {
     Control,
     /// Runs one of the guest's processors.
     Processor,
+    /// The same in a machine that has functions of the host.
+    ProcessorWithFunctions,
     /// Runs the devices that share a thread: sockets, random numbers, and the commands of NICs whose frames the kernel moves.
     Devices,
     /// Runs one disk.
@@ -56,6 +59,7 @@ impl Kind {
                 share::RULES,
             ],
             Self::Processor => &[EVERY_THREAD, processor::RULES],
+            Self::ProcessorWithFunctions => &[EVERY_THREAD, processor::RULES, vfio::RULES],
             Self::Devices => &[EVERY_THREAD, WAITING, devices::RULES],
             Self::Disk => &[EVERY_THREAD, WAITING, disk::RULES],
             Self::Nic => &[EVERY_THREAD, WAITING, nic::RULES],
@@ -74,6 +78,14 @@ mod kvm {
     pub(super) const IOEVENTFD: u64 = 0x4040_ae79;
     /// _IOW(0xae, 0x6a, struct kvm_irq_routing)
     pub(super) const SET_GSI_ROUTING: u64 = 0x4008_ae6a;
+}
+
+/// VFIO's requests, as numbered in include/uapi/linux/vfio.h, and what KVM is asked for besides.
+mod functions {
+    /// _IO(';', 100 + 10)
+    pub(super) const DEVICE_SET_IRQS: u64 = 0x3b6e;
+    /// _IOW(0xae, 0x46, struct kvm_userspace_memory_region)
+    pub(super) const SET_USER_MEMORY_REGION: u64 = 0x4020_ae46;
 }
 
 /// A block device's requests, as numbered in include/uapi/linux/fs.h.

@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use super::{AS_ROOT, JailError, refused};
-use crate::limits;
+use crate::limits::Resources;
 
 /// Numbers that a capability can have; the kernel says where its own end.
 const CAPABILITY_BITS: u32 = 64;
@@ -24,13 +24,12 @@ const NONE: CapabilitySets = CapabilitySets {
 
 /// Limits what the process can use up. File sizes are not limited: a sparse disk may be as long as its launcher likes, and its
 /// writes stay inside of the segments that the launcher gave.
-pub(super) fn limit() -> Result<(), JailError> {
+pub(super) fn limit(resources: &Resources) -> Result<(), JailError> {
     for (resource, most) in [
         // A core file would hold the guest's memory.
         (Resource::Core, 0),
-        (Resource::Nofile, limits::DESCRIPTORS),
-        // Nothing here uses locked memory.
-        (Resource::Memlock, 0),
+        (Resource::Nofile, resources.descriptors),
+        (Resource::Memlock, resources.locked_bytes),
     ] {
         let limit = Rlimit {
             current: Some(most),

@@ -2,9 +2,10 @@
 
 use super::*;
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::Control,
     Kind::Processor,
+    Kind::ProcessorWithFunctions,
     Kind::Devices,
     Kind::Disk,
     Kind::Nic,
