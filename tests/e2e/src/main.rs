@@ -55,6 +55,8 @@ mod run_limits;
 mod run_output;
 mod run_stdin;
 mod run_tty;
+mod spare;
+mod vfio;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -83,6 +85,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("run_isolation", run_isolation::TESTS),
     ("run_failures", run_failures::TESTS),
     ("disk_removal", disk_removal::TESTS),
+    ("vfio", vfio::TESTS),
     ("cri_image", cri_image::TESTS),
     ("cri_pull", cri_pull::TESTS),
     ("cri_sandbox", cri_sandbox::TESTS),

@@ -36,10 +36,14 @@ enum Stop {
     Silent,
 }
 
+/// Of the disk that VFIO may have.
+const SPARE_BYTES: u64 = 8 << 20;
+
 /// The files of one host, in the cache.
 struct Folder {
     control: PathBuf,
     console: PathBuf,
+    spare: PathBuf,
     /// What QEMU itself says.
     messages: PathBuf,
     initramfs: PathBuf,
@@ -96,10 +100,13 @@ fn make_folder(options: &Options, place: &Place) -> Result<Folder> {
     let folder = Folder {
         control: root.join("control"),
         console: root.join("console.log"),
+        spare: root.join("spare.img"),
         messages: root.join("qemu.log"),
         initramfs: root.join("initramfs.cpio"),
     };
     fs::create_dir_all(&folder.control).map_err(file_error("create", &folder.control))?;
+    let spare = File::create(&folder.spare).and_then(|file| file.set_len(SPARE_BYTES));
+    spare.map_err(file_error("create", &folder.spare))?;
 
     let directory = match &options.directory {
         Some(directory) => directory.clone(),
@@ -136,6 +143,7 @@ fn start(options: &Options, kernel: &Kernel, folder: &Folder) -> Result<Child> {
         modules: kernel.modules.clone(),
         control: folder.control.clone(),
         results: options.results.clone(),
+        spare: folder.spare.clone(),
         console: folder.console.clone(),
         memory_mib: options.memory_mib,
         cpus: options.cpus,

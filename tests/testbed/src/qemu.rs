@@ -26,6 +26,8 @@ pub(crate) struct Machine {
     pub(crate) modules: PathBuf,
     pub(crate) control: PathBuf,
     pub(crate) results: Option<PathBuf>,
+    /// What the disk that VFIO may have holds.
+    pub(crate) spare: PathBuf,
     /// Where the kernel's log goes.
     pub(crate) console: PathBuf,
     pub(crate) memory_mib: u32,
@@ -56,6 +58,19 @@ pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
     add("-monitor", "none".into());
     // The IOMMU has to come before the devices that it translates for.
     add("-device", "intel-iommu,intremap=on,caching-mode=on".into());
+    // A disk that no driver of the host's takes by itself, for VFIO: as an endpoint of PCI Express it can be reset, behind a port of its
+    // own it is alone in its IOMMU group, and its DMA goes through the IOMMU. A guest of ours has the driver, as for its own disks.
+    let spare = escaped(&machine.spare);
+    add(
+        "-drive",
+        format!("if=none,id=spare,format=raw,file={spare}"),
+    );
+    add("-device", "pcie-root-port,id=spare-port,chassis=1".into());
+    add(
+        "-device",
+        "virtio-blk-pci,drive=spare,bus=spare-port,serial=spare,disable-legacy=on,iommu_platform=on"
+            .into(),
+    );
     add(
         "-chardev",
         format!("file,id=log,path={}", escaped(&machine.console)),
@@ -117,6 +132,7 @@ mod tests {
             modules: "/c/lib/modules".into(),
             control: "/c/control".into(),
             results: Some("/a,b".into()),
+            spare: "/c/spare.img".into(),
             console: "/c/console.log".into(),
             memory_mib: 2048,
             cpus: 1,
@@ -128,6 +144,7 @@ mod tests {
             "-m 2048 -smp 1",
             "-kernel /c/vmlinux -initrd /c/init.cpio",
             "path=/c/console.log",
+            "id=spare,format=raw,file=/c/spare.img",
             "id=root,path=/,security_model=none,multidevs=remap,readonly=on",
             "id=results,path=/a,,b,security_model=none",
             "mount_tag=control",
