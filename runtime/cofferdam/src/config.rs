@@ -15,8 +15,10 @@ use serde::Deserialize;
 use thiserror::Error;
 
 mod handlers;
+mod vfio;
 
 use handlers::RuntimeHandlers;
+use vfio::Vfio;
 
 /// The documented defaults.
 pub(crate) const DEFAULTS: &str = include_str!("config.toml");
@@ -49,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) cri: Cri,
     pub(crate) host_pods: HostPods,
     pub(crate) cgroup: Cgroup,
+    pub(crate) vfio: Vfio,
     pub(crate) streaming: Streaming,
     pub(crate) metrics: Metrics,
     pub(crate) network: Network,

@@ -121,6 +121,7 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
         pods_dir: config.pod_dir(),
         cgroup: cgroup(config)?,
         home: HomePlan::Guest(Box::new(GuestPlan {
+            functions: Vec::new(),
             monitor: config.monitor.clone(),
             share_server: config.share_server.clone(),
             scratch: config.scratch(),

@@ -60,6 +60,7 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
         pods_dir: config.pod_dir(),
         scratch: config.scratch(),
         cgroup,
+        vfio: config.vfio.settings(),
         metrics: config.metrics.listen.0.clone(),
         streaming: StreamingSettings {
             listen: config.streaming.listen,

@@ -66,6 +66,16 @@ pub(crate) fn streaming(error: TooMany) -> Status {
     Status::resource_exhausted(error.to_string())
 }
 
+/// What `devices` said, as text.
+pub(crate) fn devices(fault: Fault, text: String) -> Status {
+    let code = match fault {
+        // Bindings of the node have to change, or its files; the same request may work then.
+        Fault::HostUnfit => Code::FailedPrecondition,
+        fault => code(fault),
+    };
+    Status::new(code, text)
+}
+
 /// UNAVAILABLE is not among them: to a client it says that the daemon is gone.
 fn code(fault: Fault) -> Code {
     match fault {

@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
 };
 
+use devices::{Finder, Host, Name, Wanted, cdi::Cdi};
 use tonic::Status;
 
 use crate::failure;
@@ -23,13 +24,44 @@ pub(crate) enum HostDevice {
         uid: u32,
         gid: u32,
     },
+    /// A node of VFIO's, and the functions that it stands for. One that is for all of VFIO stands for none.
+    Vfio {
+        /// Where they are on the node.
+        functions: Vec<String>,
+    },
     /// A character device, or none.
     Other,
 }
 
 /// Looks. Blocks.
 pub(crate) fn look(host_path: &str) -> Result<HostDevice, Status> {
+    if host_path == IOMMU || host_path.starts_with(VFIO) {
+        return functions(host_path);
+    }
     look_at(host_path).map_err(|error| failure::host_path(host_path, "a device", &error))
+}
+
+/// What device plugins give beside a device's own node: nothing of it means anything in a guest.
+const IOMMU: &str = "/dev/iommu";
+const VFIO: &str = "/dev/vfio/";
+
+fn functions(host_path: &str) -> Result<HostDevice, Status> {
+    let host = Host::new("/");
+    let finder = Finder {
+        host: &host,
+        cdi: &Cdi::load(&[]),
+        resources: &[],
+    };
+    let wanted = Wanted {
+        container: String::new(),
+        name: Name::Node(host_path.to_owned()),
+    };
+    let found = finder.find(&[wanted]);
+    let found = found.map_err(|error| failure::devices(error.fault(), model::chain(&error)))?;
+    let functions = found.functions.iter();
+    Ok(HostDevice::Vfio {
+        functions: functions.map(|found| found.address.to_string()).collect(),
+    })
 }
 
 fn look_at(host_path: &str) -> io::Result<HostDevice> {
@@ -66,6 +98,12 @@ mod tests {
         check("null", "/dev/null", HostDevice::Other);
         check("folder", "/dev", HostDevice::Other);
         check("broken", "nowhere", HostDevice::Missing);
+        for node in ["/dev/vfio/vfio", "/dev/iommu"] {
+            let functions = Vec::new();
+            assert_eq!(look(node).unwrap(), HostDevice::Vfio { functions });
+        }
+        let error = look("/dev/vfio/4000000000").unwrap_err();
+        assert!(error.message().contains("/dev/vfio/4000000000"), "{error}");
         let error = look("/dev/null/deep").unwrap_err();
         assert_eq!(error.code(), tonic::Code::InvalidArgument);
         assert!(error.message().contains("/dev/null/deep"), "{error}");

@@ -41,6 +41,7 @@ mod socket;
 mod streams;
 mod translate;
 mod usage;
+mod vfio;
 mod wall_clock;
 mod work;
 
@@ -48,6 +49,6 @@ pub use exporter::{Listen, ListenError};
 pub use serve::{ServeError, serve};
 pub use settings::{
     CgroupSettings, ContainerDefaults, Guest, Handler, HandlerKind, HostPods, NetworkSettings,
-    Settings, StreamingSettings, VmDefaults, VmParts,
+    Settings, StreamingSettings, VfioDevices, VfioSettings, VmDefaults, VmParts,
 };
 pub use socket::SocketError;

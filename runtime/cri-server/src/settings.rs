@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU8, path::PathBuf};
 
+use devices::PciAddress;
 use pod::{CgroupDriver, CgroupParent, ScratchPlan};
 use registry::Hosts;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub scratch: Option<ScratchPlan>,
     /// Where pods' cgroups are.
     pub cgroup: CgroupSettings,
+    /// Which functions of the node pods may have.
+    pub vfio: VfioSettings,
     /// Where Prometheus asks for the daemon's own figures, if it does.
     pub metrics: Option<Listen>,
     /// Where clients come for exec, attach and port-forward.
@@ -106,6 +109,29 @@ pub struct HostPods {
     pub agent: PathBuf,
     /// Folder of the writable layers of their containers.
     pub layers_dir: PathBuf,
+}
+
+/// Functions of the node for pods in VMs.
+#[derive(Debug, Clone, Serialize)]
+pub struct VfioSettings {
+    /// Those that there are for pods.
+    pub devices: VfioDevices,
+    /// Resources of device plugins that are VFIO's: names, or beginnings of names with a `*` behind them.
+    pub resources: Vec<String>,
+    /// Whether a sandbox's annotation can ask for one.
+    pub annotation: bool,
+    /// kubelet's PodResources socket.
+    pub kubelet_socket: PathBuf,
+}
+
+/// Functions that pods may have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VfioDevices {
+    /// Each that VFIO has.
+    All,
+    /// These; none is none.
+    Listed(Vec<PciAddress>),
 }
 
 /// Where pods' cgroups on this node are.

@@ -81,6 +81,9 @@ pub struct BlockDevice {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// The disk of a function that the VM was given at its start: where that is on the host. None is a block device of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
 }
 
 impl BlockDevice {

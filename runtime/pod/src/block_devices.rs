@@ -265,6 +265,9 @@ impl Keeper {
             pod,
             source,
         };
+        if let Some(function) = &device.function {
+            return self.given(function).await.map_err(refused);
+        }
         let opened = open::open(device, self.parts.deadlines.call).await;
         let Opened { id, plan } = match opened {
             Ok(opened) => opened,
@@ -288,6 +291,18 @@ impl Keeper {
         let users = BTreeSet::from([container.clone()]);
         self.disks.insert(id, Disk { address, users });
         Ok(address)
+    }
+
+    /// Where the VM has a function since its start. It stays there: it is no disk that comes and goes.
+    async fn given(&self, function: &str) -> Result<PciAddress, OpenError> {
+        let status = self.parts.monitor.status().await;
+        let given = status.map_err(OpenError::Monitor)?.vfio;
+        let place = given.iter().find(|(host, _)| host.to_string() == function);
+        place
+            .map(|(_, guest)| *guest)
+            .ok_or_else(|| OpenError::NotGiven {
+                function: function.to_owned(),
+            })
     }
 
     async fn free(&mut self, container: &ContainerId) -> Result<(), PodError> {

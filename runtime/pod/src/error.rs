@@ -86,6 +86,25 @@ pub enum PodError {
     /// Its console's file.
     #[error("make the console's file in the pod's run folder")]
     Console(#[source] std::io::Error),
+    /// A node of VFIO's.
+    #[error(
+        "open {} for the pod's VM: VFIO has to have the device, and no other VM or program may have any of its IOMMU group", path.display()
+    )]
+    Vfio {
+        /// The node.
+        path: std::path::PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A function whose address no VM can be told.
+    #[error(
+        "give function {function} of the host to the pod's VM: only functions of the first 65536 PCI domains can be given"
+    )]
+    FunctionName {
+        /// Its address.
+        function: String,
+    },
     /// Its monitor.
     #[error("launch the pod's VM")]
     Launch(#[source] Box<LaunchError>),
@@ -210,6 +229,8 @@ impl PodError {
             | Self::Share(_) => Fault::Invalid,
             Self::BlockDevice { .. }
             | Self::Launch(_)
+            | Self::Vfio { .. }
+            | Self::FunctionName { .. }
             | Self::Cgroup(_)
             | Self::Scratch(_)
             | Self::Socket { .. }

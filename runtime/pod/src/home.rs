@@ -3,6 +3,7 @@
 
 mod guest;
 mod host;
+mod vfio;
 
 use std::{sync::Arc, time::Duration};
 

@@ -56,8 +56,8 @@ pub use oci::{
 };
 pub use pieces::{PieceReader, pieces};
 pub use plan::{
-    ContainerPlan, ExecPlan, GuestPlan, Hold, HomePlan, HostPlan, Identity, Lifetime, MountPlan,
-    Nic, NicQueue, OutputTo, PodPlan, Root, RootSegment, VolumeSource,
+    ContainerPlan, ExecPlan, GuestPlan, Hold, HomePlan, HostFunction, HostPlan, Identity, Lifetime,
+    MountPlan, Nic, NicQueue, OutputTo, PodPlan, Root, RootSegment, VolumeSource,
 };
 pub use record::{RecordError, sweep};
 pub use recover::{Recovered, recover};

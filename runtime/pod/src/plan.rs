@@ -58,6 +58,17 @@ pub struct GuestPlan {
     pub apparmor: bool,
     /// Words added to the kernel's command line.
     pub kernel_arguments: String,
+    /// Functions of the host that it is given by VFIO. With any, all of its memory is pinned from the start.
+    pub functions: Vec<HostFunction>,
+}
+
+/// A function of the host that VFIO has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostFunction {
+    /// Where it is: `0000:41:00.0`.
+    pub address: String,
+    /// Its IOMMU group.
+    pub group: u32,
 }
 
 /// A pod on the node. What it has not of its own, it shares with the node.

@@ -43,6 +43,7 @@ mod cri_sockets;
 mod cri_stop;
 mod cri_streaming;
 mod cri_user_namespaces;
+mod cri_vfio;
 mod cri_volumes;
 mod disk_removal;
 mod frame;
@@ -109,6 +110,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_scratch", cri_scratch::TESTS),
     ("cri_crash", cri_crash::TESTS),
     ("cri_block", cri_block::TESTS),
+    ("cri_vfio", cri_vfio::TESTS),
     ("cri_user_namespaces", cri_user_namespaces::TESTS),
     ("cri_host_pods", cri_host_pods::TESTS),
     ("cri_apparmor", cri_apparmor::TESTS),

@@ -46,6 +46,7 @@ fn wrong_configuration_is_refused_by_name() {
     check("[vm]\nmemory = 3", "memory");
     check("[wm]\ncpus = 3", "wm");
     check("[vm]\ncpus = \"3\"", "invalid type");
+    check("[vfio]\ndevices = [\"gpu\"]", "gpu");
     check("[vm]\ncpus = 0", "vm.cpus is 0, it must be at least 1");
     check("deadline_scale = 0", "deadline_scale is 0");
     check("[jail]\nuid = 0", "jail.uid is 0, it must be not root");

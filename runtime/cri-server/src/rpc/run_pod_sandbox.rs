@@ -18,7 +18,7 @@ use crate::{
     pods::{Known, SandboxReservation},
     settings::{Handler, HandlerKind},
     translate::{self, OwnNamespaces, PodKind},
-    work,
+    vfio, work,
 };
 
 pub(crate) async fn run_pod_sandbox(
@@ -258,7 +258,9 @@ async fn guest_plan(node: &Node, asked: &Asked) -> Result<GuestPlan, Status> {
         }
     })
     .await??;
+    let functions = vfio::functions(node, &asked.config, size).await?;
     Ok(GuestPlan {
+        functions,
         monitor: parts.monitor,
         share_server: parts.share_server,
         scratch: settings.scratch.clone(),

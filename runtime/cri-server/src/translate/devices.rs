@@ -7,6 +7,9 @@ use model::{BlockDevice, Device};
 use super::{pod_kind::PodKind, refusal::Refusal};
 use crate::host_devices::HostDevice;
 
+/// Of the node of a function's disk: as udev has disks.
+const NODE_MODE: u32 = 0o660;
+
 /// A container's devices, told apart.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Devices {
@@ -40,7 +43,11 @@ pub(crate) fn devices(
                 mode,
                 uid,
                 gid,
+                function: None,
             }),
+            (PodKind::Vm, HostDevice::Vfio { functions }) => {
+                devices.block.extend(given(asked, functions)?);
+            }
             (PodKind::Vm, HostDevice::Missing) if !pod::guest_has_device(&asked.host_path) => {
                 return Err(missing(asked));
             }
@@ -48,6 +55,27 @@ pub(crate) fn devices(
         }
     }
     Ok(devices)
+}
+
+/// Of a function that the pod's VM has, the container gets the guest's disk. What is for all of VFIO means nothing in a guest.
+fn given(asked: &CriDevice, functions: Vec<String>) -> Result<Option<BlockDevice>, Refusal> {
+    let mut functions = functions.into_iter();
+    let (function, another) = (functions.next(), functions.next());
+    if another.is_some() {
+        let CriDevice { host_path, .. } = asked;
+        return Err(Refusal::unimplemented(format!(
+            "the device {host_path:?} is an IOMMU group of several functions: which of them the container is to have can't be told yet"
+        )));
+    }
+    Ok(function.map(|function| BlockDevice {
+        host_path: asked.host_path.clone().into(),
+        container_path: asked.container_path.clone(),
+        permissions: asked.permissions.clone(),
+        mode: NODE_MODE,
+        uid: 0,
+        gid: 0,
+        function: Some(function),
+    }))
 }
 
 fn device(asked: &CriDevice) -> Device {

@@ -16,7 +16,7 @@ use cri::v1::{
 };
 use cri_server::{
     CgroupSettings, ContainerDefaults, Guest, Handler, HostPods, NetworkSettings, ServeError,
-    Settings, StreamingSettings, VmDefaults, VmParts, serve,
+    Settings, StreamingSettings, VfioDevices, VfioSettings, VmDefaults, VmParts, serve,
 };
 use pod::{CgroupDriver, CgroupParent, CgroupPlan};
 use prost::Message;
@@ -96,6 +96,12 @@ impl Bench {
             ]
             .map(|(name, handler)| (name.to_owned(), handler))
             .into(),
+            vfio: VfioSettings {
+                devices: VfioDevices::Listed(Vec::new()),
+                resources: Vec::new(),
+                annotation: false,
+                kubelet_socket: self.path("run/kubelet.sock"),
+            },
             host_pods: HostPods {
                 enabled: false,
                 agent: self.path("agent"),

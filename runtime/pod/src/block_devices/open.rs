@@ -43,6 +43,14 @@ pub enum OpenError {
         /// How long it had.
         deadline: Duration,
     },
+    /// A function that the VM does not have.
+    #[error(
+        "the pod's VM was not given the function {function} of the node when it started, and it can't be given one later"
+    )]
+    NotGiven {
+        /// Where it is on the node.
+        function: String,
+    },
     /// The monitor refused, or is gone.
     #[error("add it to the pod's VM")]
     Monitor(#[source] RequestError),

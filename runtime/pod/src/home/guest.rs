@@ -8,7 +8,7 @@ use vm_client::{
     Running, SegmentPlan,
 };
 
-use super::{ImagePlace, Places};
+use super::{ImagePlace, Places, vfio};
 use crate::{
     Deadlines,
     error::PodError,
@@ -56,7 +56,7 @@ pub(crate) async fn launch(
         console,
         disks: Vec::new(),
         nics: Vec::new(),
-        vfio: None,
+        vfio: vfio::open(&plan.functions)?,
         deadlines: deadlines.monitor,
     };
     let launched = Monitor::launch(launch).await;

@@ -34,6 +34,7 @@ fn block_device_is_given_without_links_and_as_the_host_has_it() {
         mode: 0o660,
         uid: 0,
         gid: 6,
+        function: None,
     };
     assert!(!expect.read_only());
     assert_eq!(found.block, [expect]);
@@ -59,4 +60,21 @@ fn missing_device_is_refused_by_name() {
     let refusal = devices(&config("/dev/sdb"), vec![HostDevice::Missing], PodKind::Vm);
     let expect = "the device \"/dev/sdb\" for \"/dev/xvda\" is missing on the node";
     assert_eq!(refusal.unwrap_err(), Refusal::invalid(expect));
+}
+
+#[test]
+fn node_of_vfio_is_the_disk_of_its_function_in_a_vm() {
+    let vfio = |functions: &[&str]| HostDevice::Vfio {
+        functions: functions.iter().map(ToString::to_string).collect(),
+    };
+    let check =
+        |found: HostDevice, kind: PodKind| devices(&config("/dev/vfio/9"), vec![found], kind);
+    let one = check(vfio(&["0000:41:00.0"]), PodKind::Vm).unwrap();
+    assert_eq!(one.block[0].function.as_deref(), Some("0000:41:00.0"));
+    assert_eq!(one.block[0].container_path, "/dev/xvda");
+    // /dev/vfio/vfio means nothing in a guest; a pod on the node has it as it is.
+    assert_eq!(check(vfio(&[]), PodKind::Vm).unwrap(), Devices::default());
+    assert_eq!(check(vfio(&[]), PodKind::Host).unwrap().of_guest.len(), 1);
+    let two = check(vfio(&["0000:41:00.0", "0000:41:00.1"]), PodKind::Vm).unwrap_err();
+    assert!(format!("{two:?}").contains("/dev/vfio/9"), "{two:?}");
 }

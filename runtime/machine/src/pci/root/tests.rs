@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::{AddError, NoSuchFunction, PciAddress, PciRoot, PciWindows, first_gap};
+use crate::memory::Layout;
 use crate::pci::{Bar, BarChange, BarSpec, BarWidth, ConfigSpace, Identity, PciFunction};
 
 const WINDOWS: PciWindows = PciWindows {
@@ -241,5 +242,33 @@ proptest! {
             .step_by(usize::try_from(size).unwrap())
             .find(|address| free(*address));
         prop_assert_eq!(first_gap(&window, claimed.iter(), size), expect);
+    }
+}
+
+proptest! {
+    /// GPUs of up to 256 GiB beside our own small devices, in any order: the window that the layout makes for them has room.
+    #[test]
+    fn window_for_devices_has_room_for_any_set_of_their_bars(
+        ram_mib in 256..1_u64 << 18,
+        bits in prop::collection::vec(12..39_u32, 1..24),
+    ) {
+        let sizes: Vec<u64> = bits.into_iter().map(|bits| 1 << bits).collect();
+        let layout = Layout::new(ram_mib << 20).unwrap();
+        let layout = layout.with_devices(sizes.iter().sum(), 48).unwrap();
+        let mut root = PciRoot::new(PciWindows::from(&layout));
+        let own = tagged(0, 32 << 10, BarWidth::Bits64).0;
+        root.add(own).unwrap();
+        for size in &sizes {
+            let added = root.add(tagged(1, *size, BarWidth::Bits64Prefetchable).0);
+            prop_assert!(added.is_ok(), "no room for {size:#x} in {layout:?}");
+        }
+        let mut places: Vec<_> = root.claimed.values().cloned().collect();
+        places.sort_by_key(|place| place.start);
+        let window = layout.pci_window_64();
+        for place in &places {
+            prop_assert_eq!(place.start % (place.end - place.start), 0);
+            prop_assert!(window.start <= place.start && place.end <= window.end, "{place:?} below 4 GiB");
+        }
+        prop_assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start));
     }
 }

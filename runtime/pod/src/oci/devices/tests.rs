@@ -95,6 +95,7 @@ fn filter_is_there_where_a_node_could_be_made() {
 
 fn block_device(container: &str, permissions: &str) -> BlockDevice {
     BlockDevice {
+        function: None,
         host_path: "/dev/sdb".into(),
         container_path: container.into(),
         permissions: permissions.into(),

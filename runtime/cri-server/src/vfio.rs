@@ -1,0 +1,165 @@
+//! Functions of the node that a pod in a VM is given: named by kubelet or by an annotation, found, allowed by the configuration, and fit for
+//! a VM. Main function: [`functions`]. Above: RunPodSandbox. Below: `devices`, which finds and judges.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use cri::v1::PodSandboxConfig;
+use devices::{
+    Finder, Function, Host, Name, Wanted,
+    cdi::{self, Cdi},
+    pod_resources::{self, PodName},
+    preflight::{self, Preflight, Space},
+};
+use model::{VmSize, chain};
+use pod::HostFunction;
+use tonic::Status;
+
+use crate::{
+    failure,
+    node::Node,
+    settings::{VfioDevices, VfioSettings},
+    work,
+};
+
+/// Names of devices, with commas between them; for clients other than kubelet.
+const ANNOTATION: &str = "cofferdam.vfio";
+
+/// The machine's window for 32-bit BARs, and where RAM goes on above it.
+const LOW_WINDOW: std::ops::Range<u64> = 0xc000_0000..0xe000_0000;
+const RAM_ABOVE: u64 = 4 << 30;
+const LOW_RAM: u64 = 3 << 30;
+
+/// What page tables of four levels below a guest reach.
+const MOST_BITS: u8 = 48;
+
+/// The functions that this pod's VM is given; none is usual. Where the configuration names none, kubelet is not asked.
+pub(crate) async fn functions(
+    node: &Node,
+    config: &PodSandboxConfig,
+    size: VmSize,
+) -> Result<Vec<HostFunction>, Status> {
+    let settings = &node.settings.vfio;
+    let mut wanted = annotated(config, settings)?;
+    if settings.devices != VfioDevices::Listed(Vec::new()) {
+        let metadata = config.metadata.clone().unwrap_or_default();
+        let pod = PodName {
+            namespace: metadata.namespace,
+            name: metadata.name,
+        };
+        let deadlines = devices::Deadlines::scaled(node.settings.deadline_scale);
+        let asked = pod_resources::wanted(&settings.kubelet_socket, &pod, deadlines).await;
+        let asked = asked.map_err(|error| failure::devices(error.fault(), chain(&error)))?;
+        wanted.extend(asked);
+    }
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let settings = settings.clone();
+    work::blocking(move || {
+        let folders = cdi::FOLDERS.map(PathBuf::from);
+        choose(
+            (&Host::new("/"), &Cdi::load(&folders)),
+            &settings,
+            &wanted,
+            size,
+        )
+    })
+    .await?
+}
+
+/// What the annotation names. One that is not allowed is refused: without its device the pod would not be what was asked for.
+fn annotated(config: &PodSandboxConfig, settings: &VfioSettings) -> Result<Vec<Wanted>, Status> {
+    let Some(names) = config.annotations.get(ANNOTATION) else {
+        return Ok(Vec::new());
+    };
+    if !settings.annotation {
+        return Err(Status::permission_denied(format!(
+            "the annotation {ANNOTATION} asks for {names}: it is not allowed to (vfio.annotation in the configuration)"
+        )));
+    }
+    let names = names.split(',').map(str::trim);
+    let names = names.filter(|name| !name.is_empty());
+    let wanted = names.map(|name| Wanted {
+        container: String::new(),
+        name: Name::Annotation(name.to_owned()),
+    });
+    Ok(wanted.collect())
+}
+
+/// Finds them, and looks whether they may be given and can be: each, and all of them together.
+fn choose(
+    (host, cdi): (&Host, &Cdi),
+    settings: &VfioSettings,
+    wanted: &[Wanted],
+    size: VmSize,
+) -> Result<Vec<HostFunction>, Status> {
+    let finder = Finder {
+        host,
+        cdi,
+        resources: &settings.resources,
+    };
+    let found = finder.find(wanted);
+    let found = found.map_err(|error| failure::devices(error.fault(), chain(&error)))?;
+    for ignored in &found.ignored {
+        tracing::debug!(
+            name = ignored.name,
+            reason = ignored.reason,
+            "no device of VFIO's"
+        );
+    }
+    let unread = |error: devices::SysfsError| Status::internal(chain(&error));
+    let bytes = size.memory_bytes();
+    let above = bytes.saturating_sub(LOW_RAM);
+    let space = Space {
+        low: LOW_WINDOW,
+        ram_end: RAM_ABOVE + above,
+        phys_bits: host.phys_bits().map_err(unread)?.min(MOST_BITS),
+    };
+    let mut functions = Vec::new();
+    for found in &found.functions {
+        let function = host.function(found.address).map_err(unread)?;
+        check(&function, settings, &space)?;
+        functions.push(function);
+    }
+    let all: Vec<&Function> = functions.iter().collect();
+    let room = preflight::room(&all, &space);
+    room.map_err(|error| Status::failed_precondition(chain(&error)))?;
+    functions.iter().map(given).collect()
+}
+
+fn check(function: &Function, settings: &VfioSettings, space: &Space) -> Result<(), Status> {
+    let address = function.address;
+    let allowed = match &settings.devices {
+        VfioDevices::All => true,
+        VfioDevices::Listed(listed) => listed.contains(&address),
+    };
+    if !allowed {
+        return Err(Status::permission_denied(format!(
+            "the function {address} of the node is not for pods: vfio.devices in the configuration does not name it"
+        )));
+    }
+    let preflight = Preflight::of(function, space);
+    let Some(problem) = preflight.problems.first() else {
+        return Ok(());
+    };
+    let text = format!("{}: {}", chain(problem), problem.advice());
+    Err(failure::devices(problem.fault(), text))
+}
+
+/// The monitor speaks VFIO's type 1 interface, which has groups.
+fn given(function: &Function) -> Result<HostFunction, Status> {
+    let address = function.address.to_string();
+    match &function.group {
+        Some(group) if function.group_node => Ok(HostFunction {
+            address,
+            group: group.number,
+        }),
+        _ => Err(Status::failed_precondition(format!(
+            "the function {address} of the node has no group below /dev/vfio: the kernel needs CONFIG_VFIO_GROUP, for VMs are given devices by \
+             group"
+        ))),
+    }
+}

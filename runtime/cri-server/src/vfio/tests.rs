@@ -1,0 +1,108 @@
+//! What may be asked for, with values; how names become functions is tested in `devices`.
+
+use super::*;
+
+fn settings(annotation: bool) -> VfioSettings {
+    VfioSettings {
+        devices: VfioDevices::Listed(vec!["0000:41:00.0".parse().unwrap()]),
+        resources: Vec::new(),
+        annotation,
+        kubelet_socket: PathBuf::from("/nowhere"),
+    }
+}
+
+fn asking(names: &str) -> PodSandboxConfig {
+    PodSandboxConfig {
+        annotations: [(ANNOTATION.to_owned(), names.to_owned())].into(),
+        ..PodSandboxConfig::default()
+    }
+}
+
+fn function(address: &str) -> Function {
+    Function {
+        address: address.parse().unwrap(),
+        vendor: 0x8086,
+        device: 0x0953,
+        class: 0x01_0802,
+        driver: Some("vfio-pci".to_owned()),
+        numa_node: None,
+        bars: Vec::new(),
+        group: Some(devices::Group {
+            number: 9,
+            members: Vec::new(),
+        }),
+        cdev: None,
+        cdev_node: false,
+        group_node: true,
+        answers: true,
+    }
+}
+
+const SPACE: Space = Space {
+    low: LOW_WINDOW,
+    ram_end: RAM_ABOVE,
+    phys_bits: 39,
+};
+
+#[test]
+fn annotation_names_several_devices_where_it_is_allowed() {
+    let wanted = annotated(&asking("0000:41:00.0, vfio3,"), &settings(true)).unwrap();
+    let names: Vec<_> = wanted.into_iter().map(|wanted| wanted.name).collect();
+    let name = |text: &str| Name::Annotation(text.to_owned());
+    assert_eq!(names, [name("0000:41:00.0"), name("vfio3")]);
+    let none = annotated(&PodSandboxConfig::default(), &settings(false)).unwrap();
+    assert_eq!(none, []);
+}
+
+#[test]
+fn annotation_that_is_not_allowed_is_refused_with_the_key() {
+    let status = annotated(&asking("0000:41:00.0"), &settings(false)).unwrap_err();
+    assert_eq!(status.code(), tonic::Code::PermissionDenied);
+    for part in ["0000:41:00.0", "vfio.annotation"] {
+        assert!(status.message().contains(part), "{status}");
+    }
+}
+
+#[test]
+fn function_that_the_configuration_does_not_name_is_refused() {
+    let listed = settings(true);
+    check(&function("0000:41:00.0"), &listed, &SPACE).unwrap();
+    let status = check(&function("0000:42:00.0"), &listed, &SPACE).unwrap_err();
+    assert_eq!(status.code(), tonic::Code::PermissionDenied);
+    for part in ["0000:42:00.0", "vfio.devices"] {
+        assert!(status.message().contains(part), "{status}");
+    }
+    let all = VfioSettings {
+        devices: VfioDevices::All,
+        ..listed
+    };
+    check(&function("0000:42:00.0"), &all, &SPACE).unwrap();
+}
+
+#[test]
+fn function_that_is_not_fit_is_refused_with_what_to_do() {
+    let function = Function {
+        driver: Some("nvme".to_owned()),
+        ..function("0000:41:00.0")
+    };
+    let status = check(&function, &settings(true), &SPACE).unwrap_err();
+    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+    for part in ["0000:41:00.0", "nvme", "driverctl"] {
+        assert!(status.message().contains(part), "{status}");
+    }
+}
+
+#[test]
+fn function_is_given_by_its_group() {
+    let expected = HostFunction {
+        address: "0000:41:00.0".to_owned(),
+        group: 9,
+    };
+    assert_eq!(given(&function("0000:41:00.0")).unwrap(), expected);
+    let without = Function {
+        group_node: false,
+        ..function("0000:41:00.0")
+    };
+    let status = given(&without).unwrap_err();
+    assert!(status.message().contains("CONFIG_VFIO_GROUP"), "{status}");
+}
