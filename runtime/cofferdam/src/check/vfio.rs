@@ -27,8 +27,7 @@ const CLASSES: [u32; 4] = [0x0300, 0x0302, 0x0380, 0x1200];
 const NVSWITCH: (u16, u32) = (0x10de, 0x0680);
 
 /// What is said once for all.
-pub(super) const FOR_PODS: &str =
-    "This says what the host is ready for. A pod can have those that vfio.devices in the configuration names; see docs/gpu.md.";
+pub(super) const FOR_PODS: &str = "This says what the host is ready for. A pod can have those that vfio.devices in the configuration names; see docs/gpu.md.";
 
 /// The VFIO part of the report.
 #[derive(Debug, Serialize)]
