@@ -79,10 +79,9 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
     } = beginning;
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let span = tracing::info_span!("pod", pod = %record.id);
-    let phase = if live.is_some() {
-        Phase::Running
-    } else {
-        Phase::Stopped
+    let phase = match live {
+        Some(_) => Phase::Running,
+        None => Phase::Stopped,
     };
     let (held, agent) = live.map_or((None, None), |(held, agent)| (Some(held), Some(agent)));
     let home = held.as_ref().and_then(|held| held.home.clone());

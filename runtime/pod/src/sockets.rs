@@ -86,14 +86,18 @@ impl Answer {
                 Ok(()) => failing = false,
                 Err(error) => {
                     // Once for a series: the guest may be on its way down, or the host's socket away for long.
-                    if !failing {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(socket = %self.path.display(), error, "nobody answers at a socket of the node in the pod");
-                    }
-                    failing = true;
+                    let said = std::mem::replace(&mut failing, true);
+                    self.failed(&error, said);
                     sleep(VOLUME_PAUSE).await;
                 }
             }
+        }
+    }
+
+    fn failed(&self, error: &PodError, said_before: bool) {
+        let error = error as &dyn std::error::Error;
+        if !said_before {
+            tracing::warn!(socket = %self.path.display(), error, "nobody answers at a socket of the node in the pod");
         }
     }
 
