@@ -9,9 +9,13 @@ use harness::probe::{self, Need};
 
 fn posix(folder: &Path) -> String {
     let mut suite = Command::new(env!("CARGO_BIN_EXE_storage-suite"));
-    let done = suite.arg("posix").arg(folder).output().unwrap();
+    let done = suite
+        .arg("posix")
+        .arg(folder)
+        .output()
+        .expect("start storage-suite");
     assert!(done.status.success(), "{done:?}");
-    String::from_utf8(done.stdout).unwrap()
+    String::from_utf8(done.stdout).expect("it says text")
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::{CANARY, Escape, FILE_SWAPPED_BY_NODE, OUTSIDE, SWAPPED_BY_NODE, Tried};
 
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 40;
 
 /// Swaps two names until told to end; how often.
 fn swap(one: &Path, other: &Path, end: &AtomicBool) -> usize {
@@ -84,7 +84,7 @@ pub(super) fn renames(escape: &Escape) -> Result<Tried> {
             }
         });
         for _ in 0..ROUNDS {
-            for up in 1..=6 {
+            for up in [2, 3, 5] {
                 let climb = deep("low").join("../".repeat(up));
                 tried.path(&climb.join(OUTSIDE).join(CANARY));
                 tried.path(
