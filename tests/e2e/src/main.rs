@@ -34,6 +34,7 @@ mod cri_log;
 mod cri_many;
 mod cri_metrics;
 mod cri_network;
+mod cri_posix;
 mod cri_pull;
 mod cri_restart;
 mod cri_sandbox;
@@ -108,6 +109,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_shares", cri_shares::TESTS),
     ("cri_sockets", cri_sockets::TESTS),
     ("cri_scratch", cri_scratch::TESTS),
+    ("cri_posix", cri_posix::TESTS),
     ("cri_crash", cri_crash::TESTS),
     ("cri_block", cri_block::TESTS),
     ("cri_vfio", cri_vfio::TESTS),
