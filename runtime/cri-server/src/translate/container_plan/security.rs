@@ -47,7 +47,9 @@ pub(super) fn security(
     devices: Devices,
 ) -> Result<Security, Refusal> {
     let Devices { of_guest, block } = devices;
-    let filters_devices = kind == PodKind::Host;
+    // What is mounted of the node may hold device nodes, whose numbers are those of the guest's disks.
+    let mounts_host = config.mounts.iter().any(|mount| mount.image.is_none());
+    let filters_devices = kind == PodKind::Host || mounts_host;
     let Some(asked) = super::security_context(config) else {
         return Ok(Security {
             seccomp: Seccomp::Unconfined,

@@ -126,3 +126,31 @@ fn apparmor_profile_is_the_newer_fields_where_there_is_one() {
         "{refusal}"
     );
 }
+
+#[test]
+fn devices_are_filtered_where_a_folder_of_the_node_is_mounted() {
+    let check = |mounts: Vec<Mount>, expect: bool| {
+        let config = ContainerConfig { mounts, ..asked() };
+        let security = plan(&config).unwrap().spec.security;
+        assert_eq!(security.filters_devices, expect, "{:?}", config.mounts);
+    };
+    let mount = Mount {
+        container_path: "/v".to_owned(),
+        ..Mount::default()
+    };
+    let image = Mount {
+        image: Some(cri::v1::ImageSpec {
+            image: "library/tools".to_owned(),
+            ..cri::v1::ImageSpec::default()
+        }),
+        readonly: true,
+        ..mount.clone()
+    };
+    let host = Mount {
+        host_path: "/srv/v".to_owned(),
+        ..mount
+    };
+    check(Vec::new(), false);
+    check(vec![image.clone()], false);
+    check(vec![image, host], true);
+}
