@@ -1,7 +1,7 @@
 //! Whether what was synced is there after a crash: blocks with numbers, written in no order to a file or a disk until the writer dies, and
-//! looked at afterwards from elsewhere. Main functions: [`write`] and [`verify`]; the program `storage-suite` has both.
+//! looked at afterwards from elsewhere. Main functions: [`write()`] and [`verify`]; the program `storage-suite` has both.
 //!
-//! After every [`BATCH`] of blocks the file is synced, and only then is the number of the last one written to a file of progress, which
+//! After every few blocks the file is synced, and only then is the number of the last one written to a file of progress, which
 //! has to outlive the crash by other means. So of the blocks that are found, each has to be as old as its last sync at least, and whole.
 
 #[cfg(test)]

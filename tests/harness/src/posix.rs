@@ -1,7 +1,7 @@
 //! What Linux does with files, asked of one folder: the same calls in a folder of the host, in a share of it, and on a disk of the
 //! guest's have to say the same. The program `storage-suite posix FOLDER` prints a line for each case; a test compares the lines.
 //!
-//! Main function: [`run`]. A case is a function that gets an empty [`Place`] and says on its [`Line`] what came out, in words that are
+//! Main function: [`run`]. A case is a function that gets an empty `Place` and says on its `Line` what came out, in words that are
 //! the same wherever the behaviour is: no inode numbers, no times. What another user or another process sees, a child of this program
 //! says (`deeds`), so [`run`] can't be called by any program but ours.
 
