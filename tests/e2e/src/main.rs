@@ -23,6 +23,7 @@ mod cri_block;
 mod cri_cgroup;
 mod cri_container;
 mod cri_crash;
+mod cri_escape;
 mod cri_events;
 mod cri_exec;
 mod cri_filters;
@@ -110,6 +111,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_sockets", cri_sockets::TESTS),
     ("cri_scratch", cri_scratch::TESTS),
     ("cri_posix", cri_posix::TESTS),
+    ("cri_escape", cri_escape::TESTS),
     ("cri_crash", cri_crash::TESTS),
     ("cri_block", cri_block::TESTS),
     ("cri_vfio", cri_vfio::TESTS),
