@@ -1,5 +1,5 @@
-//! The system call filter: from the table of [`Rule`]s to a program in the kernel. Main functions: [`compile`] and [`install`]. The table
-//! is in [`filters`](super::filters).
+//! The system call filter: from the table of `Rule`s to a program in the kernel. Main functions: `compile` and `install`. The table
+//! is in `filters`.
 //!
 //! Each thread installs it as its first act. A system call that no rule allows kills the process: the pod's shares then fail.
 
