@@ -203,6 +203,15 @@ pub enum PodError {
         #[source]
         source: AgentError,
     },
+    /// A guest was to be given an AppArmor profile of the node.
+    #[error("load the AppArmor profile {profile:?} of the node into the guest's kernel")]
+    AppArmor {
+        /// Its name.
+        profile: String,
+        /// What it came to.
+        #[source]
+        source: AgentError,
+    },
     /// A stdio stream.
     #[error("connect the container's standard streams")]
     Stdio(#[source] AgentError),
@@ -240,7 +249,7 @@ impl PodError {
             | Self::AgentLost { .. }
             | Self::TornDown
             | Self::Stdio(_) => Fault::GuestLost,
-            Self::Agent { source, .. } => agent_fault(source),
+            Self::Agent { source, .. } | Self::AppArmor { source, .. } => agent_fault(source),
             _ => Fault::Internal,
         }
     }

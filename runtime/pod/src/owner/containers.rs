@@ -79,7 +79,7 @@ impl Owner {
             mounts,
             disks: Vec::new(),
         };
-        let wanted = container.spec.security.block_devices.clone();
+        let security = container.spec.security.clone();
         let hold = Box::new((root.hold, images.holds));
         let entry = Entry::new(container, output, hold);
         self.entries.insert(id.clone(), entry);
@@ -88,11 +88,11 @@ impl Owner {
             apparmor_policy,
             root: root.segments,
             images: images.files,
-            devices: (self.block_devices.clone(), wanted),
+            devices: self.block_devices.clone(),
+            security,
         };
-        let call = self.deadlines.call;
-        self.deeds
-            .spawn(deeds::place(home, id, placing, (reply, call)));
+        let answer = (reply, self.deadlines.call);
+        self.deeds.spawn(deeds::place(home, id, placing, answer));
     }
 
     pub(super) async fn placed(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_client::{Agent, ContainerDisk, ContainerStart, Output, Root as AgentRoot, Stdio};
-use model::{BlockDevice, ContainerId, LimitsChange, NamespaceOf};
+use model::{BlockDevice, ContainerId, LimitsChange, NamespaceOf, Security};
 use oci_spec::runtime::Spec;
 use tokio::{
     sync::oneshot,
@@ -67,7 +67,8 @@ pub(super) struct Placing {
     pub(super) apparmor_policy: Option<Vec<u8>>,
     pub(super) root: Vec<RootSegment>,
     pub(super) images: Vec<Vec<RootSegment>>,
-    pub(super) devices: (Option<BlockDevices>, Vec<BlockDevice>),
+    pub(super) devices: Option<BlockDevices>,
+    pub(super) security: Security,
 }
 
 /// Puts a container's root and the images that it mounts where the agent can mount them: all of them, or none.
@@ -77,19 +78,20 @@ pub(super) async fn place(
     placing: Placing,
     (reply, deadline): (oneshot::Sender<Result<(), PodError>>, Duration),
 ) -> Outcome {
+    let security = placing.security;
     let work = async {
         // First, for it is what the guest may refuse. What it has loaded stays, as it would on a node.
         if let Some(policy) = placing.apparmor_policy {
             let agent = placing.agent.ok_or(PodError::TornDown)?;
-            let loaded = agent.load_apparmor_policy(policy, deadline);
-            agent_call(
-                "load the container's AppArmor profile into the guest",
-                loaded,
-            )
-            .await?;
+            let loaded = agent.load_apparmor_policy(policy, deadline).await;
+            loaded.map_err(|source| PodError::AppArmor {
+                profile: security.apparmor_profile.unwrap_or_default(),
+                source,
+            })?;
         }
         let places = home.place(&container, placing.root, placing.images).await?;
-        with_devices(&home, &container, places, placing.devices).await
+        let devices = (placing.devices, security.block_devices);
+        with_devices(&home, &container, places, devices).await
     };
     let result = work.await;
     Outcome::Placed {
