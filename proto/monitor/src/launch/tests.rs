@@ -289,7 +289,8 @@ fn functions_of_two_groups_are_possible() {
 #[test]
 fn functions_that_do_not_fit_their_groups_are_refused() {
     let address: PciAddress = "0000:41:00.0".parse().unwrap();
-    let cases: [(u8, &[(&str, u8)], usize, Invalid); 5] = [
+    type Functions = &'static [(&'static str, u8)];
+    let cases: [(u8, Functions, usize, Invalid); 5] = [
         (0, &[], 8, Invalid::VfioFunctions { count: 0 }),
         (1, &[("0000:41:00.0", 1)], 9, Invalid::VfioGroups),
         (2, &[("0000:41:00.0", 0)], 10, Invalid::VfioGroups),

@@ -29,8 +29,8 @@ fn jail_has_nothing_but_the_tree() {
         (field("NSpid:"), field("NoNewPrivs:"), field("Seccomp:")),
         ("1".into(), "1".into(), "2".into())
     );
-    // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
-    let kept = (1_u64 << 0) | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
+    // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SETGID, SETUID, SETFCAP.
+    let kept = (1_u64 << 0) | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 31;
     for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
         assert_eq!(u64::from_str_radix(&field(set), 16).unwrap(), kept, "{set}");
     }
