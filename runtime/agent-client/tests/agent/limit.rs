@@ -1,9 +1,9 @@
 //! Limits of a container's cgroup, each where this machine's cgroup version 2 has the controller.
 
-use agent_client::{AgentError, ProcessEnd};
+use agent_client::{AgentError, Output, ProcessEnd};
 use serde_json::{Value, json};
 
-use crate::host::{DEADLINE, Host, shell};
+use crate::host::{DEADLINE, Host, read_all, shell};
 
 #[tokio::test]
 async fn memory_limit_kills_and_is_reported_as_such() {
@@ -167,6 +167,20 @@ async fn limits_change_all_or_none() {
         "unified": {"hugetlb.1GB.max": "1073741824"}});
     update(&host, &both).await.unwrap();
     stdin.write(b"go\n").await.unwrap();
+    let mut stdout = host
+        .agent
+        .open_output(&first, Output::Stdout, 0)
+        .await
+        .unwrap();
+    let line = "4194304\n1073741824\n";
+    // It has looked before the next change, which is undone only in the end.
+    let mut said = Vec::new();
+    while said.len() < line.len() {
+        let mut part = [0; 64];
+        let length = stdout.read(&mut part).await.unwrap();
+        assert!(length > 0, "{said:?}");
+        said.extend_from_slice(&part[..length]);
+    }
     let refused = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 2_097_152}],
         "unified": {"hugetlb.1GB.max": "many"}});
     let error = update(&host, &refused).await.unwrap_err().to_string();
@@ -174,9 +188,9 @@ async fn limits_change_all_or_none() {
     assert!(error.starts_with(expect), "{error}");
     stdin.write(b"go\n").await.unwrap();
     stdin.close().await.unwrap();
-    let finished = host.finish("c", "").await;
-    let line = "4194304\n1073741824\n";
-    assert_eq!(finished.stdout, line.repeat(2), "{}", finished.stderr);
+    let rest = read_all(stdout).await;
+    assert_eq!(String::from_utf8(said).unwrap() + &rest, line.repeat(2));
+    host.end_of(&first).await;
     host.stop().await;
 }
 
