@@ -259,7 +259,10 @@ fn refused(case: &Case) -> Result<()> {
 
 fn siblings(case: &Case) -> Result<()> {
     let daemon = Daemon::start(case)?;
-    let sandbox = daemon.run_sandbox("web")?;
+    let mut sandbox = daemon.sandbox_config("web")?;
+    let linux = sandbox.linux.get_or_insert_default();
+    linux.security_context.get_or_insert_default().privileged = true;
+    let sandbox = daemon.run_configured(sandbox, "")?;
     let volumes = pod_folder(case)?.join("volumes/kubernetes.io~empty-dir");
     let (disk, memory) = (volumes.join("disk"), volumes.join("memory"));
     for folder in [&disk, &memory] {
