@@ -7,6 +7,8 @@
 //! While there is one, the task hears of changes of the host's devices, and has the monitor look whether the one behind a disk has grown; so it does for those that
 //! it finds, and for one that a further container gets.
 
+#[cfg(test)]
+mod loop_device;
 mod open;
 mod uevents;
 

@@ -86,6 +86,21 @@ fn talker(
     config
 }
 
+/// Runs a container to its end while the server answers one connection.
+fn talk(
+    server: &Server,
+    daemon: &Daemon<'_>,
+    sandbox: &str,
+    config: ContainerConfig,
+) -> Result<(i32, String)> {
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| server.answer(daemon.case));
+        let said = finish(daemon, sandbox, config)?;
+        answer.join().ok().context("the server panicked")??;
+        Ok(said)
+    })
+}
+
 fn answered(case: &Case) -> Result<()> {
     let daemon = Daemon::start(case)?;
     let sandbox = daemon.run_sandbox("web")?;
@@ -93,12 +108,7 @@ fn answered(case: &Case) -> Result<()> {
     let server = Server::bind(&socket, 0o666)?;
     let script = "stat -c '%F %a %u' /run/node.sock; printf abc | /talk /run/node.sock";
     let config = talker(case, &daemon, ("user", script), (&socket, 1000));
-    let said = thread::scope(|scope| {
-        let answer = scope.spawn(|| server.answer(case));
-        let said = finish(&daemon, &sandbox, config)?;
-        answer.join().ok().context("the server panicked")??;
-        Ok::<_, anyhow::Error>(said)
-    })?;
+    let said = talk(&server, &daemon, &sandbox, config)?;
     let expect = (0, "socket 666 0\n1000 1000 cba".to_owned());
     ensure!(said == expect, "{said:?}; log: {}", daemon.log());
     // Another server at the same path, for root alone; 1 MiB in pieces.
@@ -107,12 +117,7 @@ fn answered(case: &Case) -> Result<()> {
     let server = Server::bind(&socket, 0o600)?;
     let script = "head -c 1048576 /dev/zero | /talk /run/node.sock | wc -c";
     let config = talker(case, &daemon, ("root", script), (&socket, 0));
-    let said = thread::scope(|scope| {
-        let answer = scope.spawn(|| server.answer(case));
-        let said = finish(&daemon, &sandbox, config)?;
-        answer.join().ok().context("the server panicked")??;
-        Ok::<_, anyhow::Error>(said)
-    })?;
+    let said = talk(&server, &daemon, &sandbox, config)?;
     ensure!(said == (0, "1048580\n".to_owned()), "{said:?}");
     // Nobody else; and with nobody there it ends.
     let sandbox = (

@@ -4,6 +4,7 @@
 //! nested test hosts (`test_host.rs`). Every test gets a [`Case`](case::Case) of its own and must leave nothing
 //! behind. On one host they run one at a time; a test of two VMs at once starts both.
 
+mod bare_vm;
 mod case;
 mod daemon;
 mod deadlines;

@@ -13,22 +13,12 @@ use agent_client::AgentError;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpListener, TcpStream},
     task::JoinSet,
     time::timeout,
 };
 
-use crate::host::{DEADLINE, Host};
-
-/// Writes all, then reads to the end.
-async fn exchange(mut stream: UnixStream, text: &[u8]) -> Vec<u8> {
-    stream.write_all(text).await.unwrap();
-    stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    let read = timeout(DEADLINE, stream.read_to_end(&mut answer));
-    read.await.expect("an end").unwrap();
-    answer
-}
+use crate::host::{DEADLINE, Host, exchange};
 
 /// Answers only when it has heard all: an end of one direction must not be one of the other.
 async fn answer(mut client: TcpStream) {
@@ -53,8 +43,8 @@ async fn port_is_reached_on_either_loopback_and_each_direction_ends_by_itself() 
         let server = tokio::spawn(async move {
             answer(listener.accept().await.unwrap().0).await;
         });
-        let stream = host.agent.dial(port).await.unwrap();
-        assert_eq!(exchange(stream, b"abc").await, b"cba");
+        let mut stream = host.agent.dial(port).await.unwrap();
+        assert_eq!(exchange(&mut stream, b"abc").await, b"cba");
         server.await.unwrap();
     }
     host.stop().await;
@@ -106,7 +96,8 @@ async fn twenty_connections_carry_a_mebibyte_each() {
             let sent: Vec<u8> = (0..1_u32 << 20)
                 .map(|index| number.wrapping_mul(31) ^ index.to_le_bytes()[index as usize % 3])
                 .collect();
-            let mut back = exchange(agent.dial(port).await.unwrap(), &sent).await;
+            let mut stream = agent.dial(port).await.unwrap();
+            let mut back = exchange(&mut stream, &sent).await;
             back.reverse();
             assert!(back == sent, "connection {number}");
         });
@@ -244,8 +235,8 @@ async fn port_is_in_the_network_namespace_that_the_pod_has_of_its_own() {
     let server = tokio::spawn(async move {
         answer(inside.accept().await.unwrap().0).await;
     });
-    let stream = host.agent.dial(port).await.unwrap();
-    assert_eq!(exchange(stream, b"abc").await, b"cba");
+    let mut stream = host.agent.dial(port).await.unwrap();
+    assert_eq!(exchange(&mut stream, b"abc").await, b"cba");
     server.await.unwrap();
     // This machine's loopback is another.
     let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -15,6 +15,11 @@ use agent_client::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    time::timeout,
+};
 
 /// For every call of a test: generous, for nested hosts.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -356,6 +361,16 @@ fn spec(args: &[&str]) -> Value {
             "readonlyPaths": ["/proc/sys"],
         },
     })
+}
+
+/// Writes all, then reads to the end.
+pub(crate) async fn exchange(stream: &mut UnixStream, text: &[u8]) -> Vec<u8> {
+    stream.write_all(text).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(DEADLINE, stream.read_to_end(&mut answer));
+    read.await.expect("an end").unwrap();
+    answer
 }
 
 pub(crate) async fn read_all(mut stream: OutputStream) -> String {

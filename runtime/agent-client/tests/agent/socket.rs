@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    host::{DEADLINE, Host},
+    host::{DEADLINE, Host, exchange},
     volume::{id, mount, with},
 };
 
@@ -30,16 +30,6 @@ impl Host {
         let path = self.volume("s").join("content");
         UnixStream::connect(path).await.unwrap()
     }
-}
-
-/// Writes all, then reads to the end.
-async fn exchange(stream: &mut UnixStream, text: &[u8]) -> Vec<u8> {
-    stream.write_all(text).await.unwrap();
-    stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    let read = timeout(DEADLINE, stream.read_to_end(&mut answer));
-    read.await.expect("an end").unwrap();
-    answer
 }
 
 #[tokio::test]

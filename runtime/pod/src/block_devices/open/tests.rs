@@ -3,6 +3,7 @@
 use std::{os::unix::fs::symlink, process::Command};
 
 use super::*;
+use crate::block_devices::loop_device::Loop;
 
 #[test]
 fn what_is_no_block_device_is_refused() {
@@ -45,44 +46,6 @@ fn sysfs_says_what_a_device_takes() {
     check("", "", "", (0, false));
     let nowhere = queue_folder(&folder.path().join("9:9"));
     assert_eq!(Takes::read(&nowhere), Takes::default());
-}
-
-/// A loop device over a file, on a host that has them.
-struct Loop(PathBuf);
-
-impl Loop {
-    fn new(file: &Path) -> Option<Self> {
-        let made = Command::new("losetup")
-            .args(["--find", "--show"])
-            .arg(file)
-            .output();
-        match made {
-            Ok(made) if made.status.success() => {
-                let path = String::from_utf8(made.stdout).unwrap();
-                Some(Self(path.trim().into()))
-            }
-            refused => {
-                println!("SKIPPED: a loop device can't be made: {refused:?}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // It would be read-only for the next one that gets it, too.
-        let unlocked = Command::new("blockdev")
-            .arg("--setrw")
-            .arg(&self.0)
-            .status();
-        assert!(unlocked.unwrap().success());
-        let detached = Command::new("losetup")
-            .arg("--detach")
-            .arg(&self.0)
-            .status();
-        assert!(detached.unwrap().success());
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{os::unix::fs::MetadataExt, process::Command, time::Duration};
 
 use super::*;
+use crate::block_devices::loop_device::Loop;
 
 fn check(message: &str, expect: Option<(u32, u32)>) {
     let expect = expect.map(|(major, minor)| Change::Device { major, minor });
@@ -38,46 +39,27 @@ fn message_of_something_else_is_none() {
     check("", None);
 }
 
-/// A loop device over a file, detached with the last who has it open.
-fn loop_device(file: &std::path::Path) -> Option<String> {
-    let made = Command::new("losetup")
-        .args(["--find", "--show"])
-        .arg(file)
-        .output();
-    match made {
-        Ok(made) if made.status.success() => {
-            Some(String::from_utf8(made.stdout).unwrap().trim().to_owned())
-        }
-        refused => {
-            println!("SKIPPED: a loop device can't be made: {refused:?}");
-            None
-        }
-    }
-}
-
 #[tokio::test]
 async fn device_that_grows_is_heard_of() {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 20).unwrap();
-    let Some(device) = loop_device(file.path()) else {
+    let Some(device) = Loop::new(file.path()) else {
         return;
     };
-    let losetup = |option: &str| {
-        let done = Command::new("losetup").args([option, &device]).status();
-        assert!(done.unwrap().success(), "{option}");
-    };
-    let number = std::fs::metadata(&device).unwrap().rdev();
+    let number = std::fs::metadata(&device.0).unwrap().rdev();
     let expect = Change::Device {
         major: rustix::fs::major(number),
         minor: rustix::fs::minor(number),
     };
     let uevents = Uevents::listen().unwrap();
     file.as_file().set_len(2 << 20).unwrap();
-    losetup("--set-capacity");
+    let told = Command::new("losetup")
+        .arg("--set-capacity")
+        .arg(&device.0)
+        .status();
+    assert!(told.unwrap().success());
     let heard = tokio::time::timeout(Duration::from_secs(60), async {
         while uevents.next().await.unwrap() != expect {}
     });
-    let heard = heard.await;
-    losetup("--detach");
-    heard.expect("the kernel says so");
+    heard.await.expect("the kernel says so");
 }
