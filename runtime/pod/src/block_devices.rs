@@ -235,9 +235,6 @@ impl Keeper {
         container: &ContainerId,
         devices: &[BlockDevice],
     ) -> Result<Vec<PciAddress>, PodError> {
-        if !devices.is_empty() {
-            self.listen();
-        }
         let mut addresses = Vec::with_capacity(devices.len());
         for device in devices {
             match self.one(container, device).await {
@@ -270,6 +267,7 @@ impl Keeper {
         if let Some(function) = &device.function {
             return self.given(function).await.map_err(refused);
         }
+        self.listen();
         let opened = open::open(device, self.parts.deadlines.call).await;
         let Opened { id, plan } = match opened {
             Ok(opened) => opened,
