@@ -27,14 +27,6 @@ use crate::{
 /// Names of devices, with commas between them; for clients other than kubelet.
 const ANNOTATION: &str = "cofferdam.vfio";
 
-/// The machine's window for 32-bit BARs, and where RAM goes on above it.
-const LOW_WINDOW: std::ops::Range<u64> = 0xc000_0000..0xe000_0000;
-const RAM_ABOVE: u64 = 4 << 30;
-const LOW_RAM: u64 = 3 << 30;
-
-/// What page tables of four levels below a guest reach.
-const MOST_BITS: u8 = 48;
-
 /// The functions that this pod's VM is given; none is usual. Where the configuration names none, kubelet is not asked.
 pub(crate) async fn functions(
     node: &Node,
@@ -111,13 +103,8 @@ fn choose(
         );
     }
     let unread = |error: devices::SysfsError| Status::internal(chain(&error));
-    let bytes = size.memory_bytes();
-    let above = bytes.saturating_sub(LOW_RAM);
-    let space = Space {
-        low: LOW_WINDOW,
-        ram_end: RAM_ABOVE + above,
-        phys_bits: host.phys_bits().map_err(unread)?.min(MOST_BITS),
-    };
+    let phys_bits = host.phys_bits().map_err(unread)?;
+    let space = Space::of_vm(size.memory_bytes(), phys_bits);
     let mut functions = Vec::new();
     for found in &found.functions {
         let function = host.function(found.address).map_err(unread)?;

@@ -17,6 +17,14 @@ use crate::{
 /// Drivers that leave a member of a group alone, so that VFIO may have the others: they do no DMA (Linux: `driver_managed_dma`).
 const HARMLESS: [&str; 2] = ["pcieport", "pci-stub"];
 
+/// The machine's window for BARs of 32 bits; most RAM that lies below it, and where the rest goes on (crate `machine`).
+const LOW_WINDOW: Range<u64> = 0xc000_0000..0xe000_0000;
+const LOW_RAM: u64 = 3 << 30;
+const RAM_ABOVE: u64 = 4 << 30;
+
+/// What page tables of four levels below a guest reach, however many bits the processor has.
+const MOST_BITS: u8 = 48;
+
 /// What a VM leaves for devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Space {
@@ -26,6 +34,18 @@ pub struct Space {
     pub ram_end: u64,
     /// Address bits of the processor.
     pub phys_bits: u8,
+}
+
+impl Space {
+    /// Of a VM with this much memory, on a processor with so many address bits.
+    #[must_use]
+    pub fn of_vm(memory_bytes: u64, phys_bits: u8) -> Self {
+        Self {
+            low: LOW_WINDOW,
+            ram_end: RAM_ABOVE + memory_bytes.saturating_sub(LOW_RAM),
+            phys_bits: phys_bits.min(MOST_BITS),
+        }
+    }
 }
 
 /// The verdict on one function.

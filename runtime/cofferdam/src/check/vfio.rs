@@ -12,12 +12,8 @@ use devices::{
 };
 use serde::Serialize;
 
-/// The machine's window for BARs of 32 bits, and the end of a small VM's RAM: what a device needs besides its VM's own memory.
-const LOW_WINDOW: std::ops::Range<u64> = 0xc000_0000..0xe000_0000;
-const RAM_END: u64 = 8 << 30;
-
-/// What page tables of four levels below a guest reach, however many bits the processor has.
-const MOST_BITS: u8 = 48;
+/// Memory of a small VM: devices need room besides it.
+const SMALL_VM_BYTES: u64 = 7 << 30;
 
 /// Classes of devices that one gives to pods, base and sub-class: VGA, 3D and other displays, and processing accelerators (PCI Code and
 /// ID Assignment).
@@ -62,11 +58,7 @@ impl Report {
     }
 
     fn collect(host: &Host, cdi: &Cdi) -> anyhow::Result<Self> {
-        let space = Space {
-            low: LOW_WINDOW,
-            ram_end: RAM_END,
-            phys_bits: host.phys_bits()?.min(MOST_BITS),
-        };
+        let space = Space::of_vm(SMALL_VM_BYTES, host.phys_bits()?);
         let mut devices = Vec::new();
         let broken = cdi.broken().iter();
         let mut unread: Vec<_> = broken.map(|(_path, error)| model::chain(error)).collect();

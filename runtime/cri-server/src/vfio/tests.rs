@@ -38,11 +38,9 @@ fn function(address: &str) -> Function {
     }
 }
 
-const SPACE: Space = Space {
-    low: LOW_WINDOW,
-    ram_end: RAM_ABOVE,
-    phys_bits: 39,
-};
+fn space() -> Space {
+    Space::of_vm(0, 39)
+}
 
 #[test]
 fn annotation_names_several_devices_where_it_is_allowed() {
@@ -66,8 +64,8 @@ fn annotation_that_is_not_allowed_is_refused_with_the_key() {
 #[test]
 fn function_that_the_configuration_does_not_name_is_refused() {
     let listed = settings(true);
-    check(&function("0000:41:00.0"), &listed, &SPACE).unwrap();
-    let status = check(&function("0000:42:00.0"), &listed, &SPACE).unwrap_err();
+    check(&function("0000:41:00.0"), &listed, &space()).unwrap();
+    let status = check(&function("0000:42:00.0"), &listed, &space()).unwrap_err();
     assert_eq!(status.code(), tonic::Code::PermissionDenied);
     for part in ["0000:42:00.0", "vfio.devices"] {
         assert!(status.message().contains(part), "{status}");
@@ -76,7 +74,7 @@ fn function_that_the_configuration_does_not_name_is_refused() {
         devices: VfioDevices::All,
         ..listed
     };
-    check(&function("0000:42:00.0"), &all, &SPACE).unwrap();
+    check(&function("0000:42:00.0"), &all, &space()).unwrap();
 }
 
 #[test]
@@ -85,7 +83,7 @@ fn function_that_is_not_fit_is_refused_with_what_to_do() {
         driver: Some("nvme".to_owned()),
         ..function("0000:41:00.0")
     };
-    let status = check(&function, &settings(true), &SPACE).unwrap_err();
+    let status = check(&function, &settings(true), &space()).unwrap_err();
     assert_eq!(status.code(), tonic::Code::FailedPrecondition);
     for part in ["0000:41:00.0", "nvme", "driverctl"] {
         assert!(status.message().contains(part), "{status}");

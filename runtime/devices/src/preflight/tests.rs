@@ -200,3 +200,18 @@ fn room_of_several_is_asked_for_together() {
     let error = room(&[&first, &second], &narrow).unwrap_err().to_string();
     assert!(error.contains("the BARs of 0000:c1:00.0"), "{error}");
 }
+
+#[test]
+fn space_of_a_vm_begins_behind_its_memory() {
+    let check = |gib: u64, bits, ram_end_gib: u64, phys_bits| {
+        let expect = Space {
+            low: 0xc000_0000..0xe000_0000,
+            ram_end: ram_end_gib << 30,
+            phys_bits,
+        };
+        assert_eq!(Space::of_vm(gib << 30, bits), expect);
+    };
+    check(1, 39, 4, 39);
+    check(3, 46, 4, 46);
+    check(7, 52, 8, 48);
+}
