@@ -38,11 +38,15 @@ impl WholeRun {
         if part {
             return Ok(None);
         }
-        Self::on(&setting.dist).map(Some)
+        let this = env::current_exe().context("find this program")?;
+        let helper = env::var_os(KERNEL_MOUNT_VARIABLE).map(PathBuf::from);
+        let programs = [this].into_iter().chain(helper).collect();
+        Self::on(&setting.dist, programs).map(Some)
     }
 
-    pub(crate) fn on(dist: &Path) -> Result<Self> {
-        let content = content(dist).context("read the programs under test")?;
+    /// `programs` are those with the tests.
+    pub(crate) fn on(dist: &Path, programs: Vec<PathBuf>) -> Result<Self> {
+        let content = content(dist, programs).context("read the programs under test")?;
         let note = dist.with_file_name(NOTE);
         Ok(Self { note, content })
     }
@@ -64,10 +68,9 @@ pub(crate) fn is_wanted_again() -> bool {
 }
 
 /// One digest of all that takes part.
-fn content(dist: &Path) -> Result<String> {
+fn content(dist: &Path, programs: Vec<PathBuf>) -> Result<String> {
     let mut hash = Sha256::new();
-    let mut files = vec![env::current_exe()?];
-    files.extend(env::var_os(KERNEL_MOUNT_VARIABLE).map(PathBuf::from));
+    let mut files = programs;
     let entries = fs::read_dir(dist)?.map(|entry| Ok(entry?.path()));
     let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
     entries.sort();
