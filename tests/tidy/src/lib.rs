@@ -16,6 +16,7 @@ pub mod closure;
 pub mod deadlines;
 pub mod doors;
 pub mod edges;
+pub mod examples;
 pub mod kernel_options;
 pub mod leftovers;
 pub mod length;

@@ -138,3 +138,8 @@ fn no_path_of_one_machine_is_named() {
 fn lines_are_clean() {
     clean(&tidy::whitespace::check(&FILES));
 }
+
+#[test]
+fn examples_are_no_programs() {
+    clean(&tidy::examples::check(&FILES));
+}
