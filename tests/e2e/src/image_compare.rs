@@ -47,7 +47,12 @@ pub(crate) const TESTS: &[Test] = &[
         compare(case, samples::large_directories(), &shown)
     }),
     ("sparse_and_huge_files_equal_gnu_tar", |case| {
-        let shown = ["/gnu/huge\t", "/pax-1.0/huge\t", "\tsize 4295067299 "];
+        let shown = [
+            "/gnu/huge\t",
+            "/pax-1.0/huge\t",
+            "\tsize 4295067299 ",
+            "\tsize 67208867 ",
+        ];
         compare(case, samples::sparse_and_huge()?, &shown)
     }),
     (

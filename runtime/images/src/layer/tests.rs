@@ -2,7 +2,12 @@
 
 use harness::tar_items::{Item, Kind, file, folder, item, tar};
 
-use super::{CheckError, LayerLimits, check_layer};
+use super::unpack::Packing;
+use super::{CheckError, LayerLimits, LayerStream, check_layer, convert};
+use crate::digest::Digest;
+use crate::erofs::format::BLOCK_BYTES;
+use crate::erofs::read::Blob;
+use crate::tree::{Content, Data, DataLayout, Tree};
 
 const SMALL: LayerLimits = LayerLimits {
     entries: 20,
@@ -48,6 +53,45 @@ fn layer_reads_back_as_it_was() {
     ];
     check(&every_kind, Ok(()));
     check(&[], Ok(()));
+}
+
+#[test]
+fn bytes_past_4_gib_are_in_their_place_in_every_form() {
+    const FOUR_GIB: u64 = 4 << 30;
+    for (_, layer) in harness::samples::huge_in_every_form().unwrap().layers {
+        let stream = LayerStream {
+            packed: &layer[..],
+            promised: None,
+            label: Some(Packing::Plain),
+            diff_id: Digest::of(&layer),
+        };
+        let limits = LayerLimits::default();
+        let blob = convert(stream, Vec::new(), limits, &mut |_| {})
+            .unwrap()
+            .blob;
+        let tree = Blob::open(&blob[..], blob.len() as u64)
+            .unwrap()
+            .tree()
+            .unwrap();
+        let root = tree.directory(Tree::ROOT).unwrap();
+        let form = tree.directory(*root.entries.values().next().unwrap());
+        let huge = tree.node(form.unwrap().entries[&b"huge"[..]]);
+        let Content::Regular(Data { size, layout, .. }) = &huge.content else {
+            panic!("{huge:?}");
+        };
+        let DataLayout::Chunked { block_bits, chunks } = layout else {
+            panic!("{layout:?}");
+        };
+        assert_eq!(*size, FOUR_GIB + 100_003);
+        let chunk_bytes = BLOCK_BYTES << block_bits;
+        let block = chunks[usize::try_from(FOUR_GIB / chunk_bytes).unwrap()];
+        let place = u64::from(block) * BLOCK_BYTES + FOUR_GIB % chunk_bytes;
+        assert_eq!(
+            blob[usize::try_from(place).unwrap()],
+            3,
+            "what was written there"
+        );
+    }
 }
 
 #[test]
