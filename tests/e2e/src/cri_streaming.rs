@@ -28,7 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Says how many MiB pass through an exec: `COFFERDAM_E2E_STREAM_MIB=1024` for a thorough run.
 pub(crate) const STREAM_MIB_VARIABLE: &str = "COFFERDAM_E2E_STREAM_MIB";
-const USUAL_MIB: usize = 64;
+const USUAL_MIB: usize = 16;
 
 const SLEEP: &str = "exec sleep 1000";
 
