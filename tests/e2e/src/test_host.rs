@@ -1,4 +1,4 @@
-//! Where the tests run: here, or in nested test hosts, as many at once as this machine has processors for. In each of them this same
+//! Where the tests run: here, or in nested test hosts, as many at once as this machine has places for. In each of them this same
 //! program is started again, as a worker. Main types: [`TestHosts`], [`Worker`].
 //!
 //! The test host sees this machine's files at the same paths, so nothing is copied. Both sides meet in a folder that the host sees as

@@ -11,8 +11,9 @@ testbed: runs commands in the nested test host
 A machine that QEMU emulates, whose CPU has SVM: /dev/kvm works in it, whatever this
 machine has. It boots a stock Debian kernel on the root of this machine, read-only:
 what is installed and built here is there, at the same path, and every write is thrown
-away, except below /results. It is about ten times slower than the hardware. As many run
-at a time as this machine has processors, or COFFERDAM_TEST_HOSTS says; the next waits.
+away, except below /results. It is about ten times slower than the hardware. Three run at
+a time for two processors of this machine, with 6 GiB of memory each, or as many as
+COFFERDAM_TEST_HOSTS says; the next waits.
 
 usage:
   testbed run [OPTIONS] -- CMD...    run CMD in a test host; its output comes live

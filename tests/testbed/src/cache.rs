@@ -1,9 +1,7 @@
-//! The folder for what is worth keeping between runs, and the locks in it: among them the places of test hosts.
+//! The folder for what is worth keeping between runs, and the locks in it.
 
 use std::fs::{self, File, TryLockError};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::thread;
 
 use crate::{Result, file_error};
 
@@ -34,53 +32,7 @@ pub(crate) fn lock(name: &str, waiting: &str) -> Result<File> {
     Ok(file)
 }
 
-/// How many test hosts may run at once: `COFFERDAM_TEST_HOSTS`, or as many as there are processors.
-pub fn places() -> usize {
-    /// A test host takes 4 GiB.
-    const MOST: usize = 8;
-    let said = std::env::var("COFFERDAM_TEST_HOSTS").ok();
-    let said = said.and_then(|number| number.parse().ok());
-    let processors = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    said.unwrap_or_else(processors).clamp(1, MOST)
-}
-
-/// A test host's place on this machine. Dropping it, or dying, gives it up.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) number: usize,
-    _lock: File,
-}
-
-/// Takes a place; where all are taken, waits for the first, which is said.
-pub(crate) fn take_place() -> Result<Place> {
-    for number in 0..places() {
-        let lock = open_lock(&name(number))?;
-        match lock.try_lock() {
-            Ok(()) => {
-                return Ok(Place {
-                    number,
-                    _lock: lock,
-                });
-            }
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(file_error("lock", name(number))(error)),
-        }
-    }
-    let waiting = "as many test hosts run on this machine as it has places for: waiting for one";
-    Ok(Place {
-        number: 0,
-        _lock: lock(&name(0), waiting)?,
-    })
-}
-
-fn name(place: usize) -> String {
-    match place {
-        0 => "host.lock".to_owned(),
-        number => format!("host-{number}.lock"),
-    }
-}
-
-fn open_lock(name: &str) -> Result<File> {
+pub(crate) fn open_lock(name: &str) -> Result<File> {
     let path = folder()?.join(name);
     File::options()
         .create(true)

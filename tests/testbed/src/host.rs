@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::cache::Place;
 use crate::kernel::Kernel;
+use crate::places::Place;
 use crate::qemu::{self, Machine};
 use crate::{Options, Result, TestbedError, cache, control, deadlines, file_error, initramfs};
 

@@ -2,8 +2,8 @@
 //! kernel there. Its root is the root of this machine, read-only, under an overlay in memory; so everything that is
 //! installed or built here is there too, at the same path, and every write is thrown away. `/dev/kvm` is real in it.
 //!
-//! [`run`] runs one command in one host and says how it ended: its own exit code, out of time, or the host died. As many test hosts
-//! run at a time on a machine as it has processors: more would starve each other, and time out. [`places`] says how many.
+//! [`run`] runs one command in one host and says how it ended: its own exit code, out of time, or the host died. Few test hosts run
+//! at a time on a machine: more would starve each other, and time out. [`places`] says how many.
 //!
 //! ```text
 //! testbed (the program), tests/e2e ─► run ─► host ─► QEMU ─► testbed-init (PID 1, src/init) ─► the command
@@ -20,6 +20,7 @@ pub mod hardware;
 mod host;
 mod initramfs;
 mod kernel;
+mod places;
 mod qemu;
 mod run;
 mod tool;
@@ -27,7 +28,7 @@ mod tool;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cache::places;
+pub use places::places;
 pub use run::{prepare, run};
 
 /// What to run, and in what host.

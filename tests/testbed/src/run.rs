@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::{self, End};
-use crate::{Options, Outcome, Result, TestbedError, cache, kernel};
+use crate::{Options, Outcome, Result, TestbedError, kernel, places};
 
 /// Hosts that are tried for one command.
 const HOSTS: u32 = 2;
@@ -19,7 +19,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
     }
     let init = find_init(options.init.as_deref())?;
     let kernel = kernel::find_or_fetch()?;
-    let place = cache::take_place()?;
+    let place = places::take_place()?;
 
     let mut dead = 0;
     loop {
