@@ -37,7 +37,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Says how many pods come and go: `COFFERDAM_E2E_PODS=100` for a thorough run.
 pub(crate) const PODS_VARIABLE: &str = "COFFERDAM_E2E_PODS";
-const USUAL_PODS: usize = 20;
+const USUAL_PODS: usize = 10;
 const AT_A_TIME: usize = 10;
 
 /// Printed by each of the ten, a line at a time.
