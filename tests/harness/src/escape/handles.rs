@@ -11,7 +11,7 @@ use super::{CANARY, Escape, Tried};
 use crate::sys::Handle;
 
 /// Inodes of the server's that are tried, and inodes of a node's file system.
-const NUMBERS: u64 = 3000;
+const NUMBERS: u64 = 1000;
 
 pub(super) fn forged(escape: &Escape) -> Result<Tried> {
     let mut tried = Tried::default();
