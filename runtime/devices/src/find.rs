@@ -90,6 +90,18 @@ pub enum FindError {
         of_group: String,
     },
     #[error(
+        "{name} is {named} by its CDI file {file}, and {number} is also {node} of this host, which is {of_node}: have its device plugin write a \
+         CDI file whose names are its IDs"
+    )]
+    Counted {
+        name: String,
+        named: String,
+        file: String,
+        number: u32,
+        node: String,
+        of_node: String,
+    },
+    #[error(
         "{name} is bound to {driver}, not to vfio-pci: bind it, as with `driverctl set-override {address} vfio-pci`"
     )]
     NotBound {
@@ -185,6 +197,7 @@ impl Finder<'_> {
             if let Some(device) = self.lookup(&name)? {
                 return match self.vfio_nodes(device)? {
                     Outcome::Ignored(_) if ours => Err(not_vfio(device)),
+                    Outcome::Functions(functions) => self.not_counted(device, id, functions),
                     outcome => Ok(outcome),
                 };
             }
@@ -200,6 +213,48 @@ impl Finder<'_> {
         match ours {
             false => Ok(Outcome::Ignored(self.unknown(&name))),
             true => self.number(&name, resource, id),
+        }
+    }
+
+    /// A number names a CDI device, a cdev or a group. There are plugins whose CDI files count their devices from 0 while their IDs are
+    /// groups: what the file says is taken only where no cdev and no group of this number is another device.
+    fn not_counted(
+        &self,
+        device: &CdiDevice,
+        id: &str,
+        functions: Vec<PciAddress>,
+    ) -> Result<Outcome, FindError> {
+        let Some(number) = node::number(id.strip_prefix("vfio").unwrap_or(id)) else {
+            return Ok(Outcome::Functions(functions));
+        };
+        let name = &device.name;
+        let cdev = format!("vfio{number}");
+        let of_cdev = match self.host.of_cdev(&cdev) {
+            Err(SysfsError::NoCdev { .. }) => None,
+            found => Some(vec![found.map_err(failed(name))?]),
+        };
+        let of_group = match id.starts_with("vfio") {
+            true => None,
+            false => node::vfio_group(self.host, number).map_err(failed(name))?,
+        };
+        let means = [
+            (format!("{}/{cdev}", node::CDEVS), of_cdev),
+            (format!("IOMMU group {number}"), of_group),
+        ];
+        let meant = |of: &Option<Vec<PciAddress>>| of.as_ref() == Some(&functions);
+        if means.iter().any(|(_, of)| meant(of)) {
+            return Ok(Outcome::Functions(functions));
+        }
+        match means.into_iter().find_map(|(node, of)| Some((node, of?))) {
+            None => Ok(Outcome::Functions(functions)),
+            Some((node, of_node)) => Err(FindError::Counted {
+                name: name.clone(),
+                named: node::list(&functions),
+                file: device.file.display().to_string(),
+                number,
+                node,
+                of_node: node::list(&of_node),
+            }),
         }
     }
 

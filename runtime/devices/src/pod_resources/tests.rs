@@ -1,5 +1,7 @@
 //! A kubelet of the test's own on a unix socket: recorded answers, older kubelets, one that is late, one that is broken.
 
+mod plugins;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},

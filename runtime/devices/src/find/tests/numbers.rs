@@ -68,3 +68,36 @@ fn number_that_is_a_cdev_and_another_group_is_never_guessed() {
         &["0000:62:00.0"],
     );
 }
+
+/// What the CDI file of a plugin says where its names are places in a list, and its IDs are groups (NVIDIA's sandbox plugin, before its CDI
+/// names were its IDs).
+#[test]
+fn cdi_file_that_counts_does_not_give_another_device() {
+    let tree = Recorded::with(&[
+        gpu("0000:41:00.0", 8, "vfio3"),
+        gpu("0000:42:00.0", 1, "vfio7"),
+        gpu("0000:43:00.0", 0, "vfio8"),
+    ]);
+    let counted: Vec<(&str, &[&str])> = vec![
+        ("0", &["/dev/vfio/vfio", "/dev/vfio/0"]),
+        ("1", &["/dev/vfio/vfio", "/dev/vfio/8"]),
+        ("2", &["/dev/vfio/vfio", "/dev/vfio/1"]),
+    ];
+    tree.write("run/cdi/n.json", spec("nvidia.com/pgpu", &counted));
+    let gpu = |id| plugin("nvidia.com/pgpu", id);
+    check_error(
+        &tree,
+        &[],
+        gpu("1"),
+        "nvidia.com/pgpu=1 is 0000:41:00.0 by its CDI file",
+    );
+    check_error(
+        &tree,
+        &[],
+        gpu("1"),
+        "and 1 is also IOMMU group 1 of this host, which is 0000:42:00.0: have its device plugin write",
+    );
+    // Where both say the same, and where the number is nothing else on this host, there is nothing to guess.
+    check_found(&tree, &[], gpu("0"), &["0000:43:00.0"]);
+    check_found(&tree, &[], gpu("2"), &["0000:42:00.0"]);
+}
