@@ -1,5 +1,7 @@
 //! The bus with plain functions on it.
 
+mod sets;
+
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
