@@ -39,8 +39,9 @@ pub const SHARES: usize = 1;
 /// Longest tag of a share, in bytes (virtio 1.3, section 5.11.4).
 pub const SHARE_TAG_BYTES: usize = 36;
 
-/// Most functions of the host that one machine is given. They are on the bus with everything else.
-pub const VFIO_FUNCTIONS: usize = 8;
+/// Most functions of the host that one machine is given: as many as eight GPUs with their NVSwitches and bridges, or with an audio function
+/// each. They are on the bus with everything else, so each takes the slot of a disk.
+pub const VFIO_FUNCTIONS: usize = 16;
 
 /// Most extents of one disk.
 pub const DISK_SEGMENTS: usize = 200;

@@ -287,6 +287,21 @@ fn functions_of_two_groups_are_possible() {
 }
 
 #[test]
+fn sixteen_functions_are_possible_and_no_more() {
+    let addresses: Vec<String> = (1..=17).map(|bus| format!("0000:{bus:02x}:00.0")).collect();
+    let given = |count: usize| {
+        let functions = addresses.iter().zip(0_u8..).take(count);
+        let functions: Vec<_> = functions
+            .map(|(address, group)| (address.as_str(), group))
+            .collect();
+        vfio(u8::try_from(count).unwrap(), &functions)
+    };
+    check(|launch| launch.vfio = given(16), 24, &Ok(()));
+    let many = Err(Invalid::VfioFunctions { count: 17 });
+    check(|launch| launch.vfio = given(17), 25, &many);
+}
+
+#[test]
 fn functions_that_do_not_fit_their_groups_are_refused() {
     let address: PciAddress = "0000:41:00.0".parse().unwrap();
     type Functions = &'static [(&'static str, u8)];
