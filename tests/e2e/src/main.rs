@@ -47,6 +47,7 @@ mod cri_stop;
 mod cri_streaming;
 mod cri_user_namespaces;
 mod cri_vfio;
+mod cri_vfio_kubelet;
 mod cri_volumes;
 mod disk_removal;
 mod frame;
@@ -116,6 +117,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_crash", cri_crash::TESTS),
     ("cri_block", cri_block::TESTS),
     ("cri_vfio", cri_vfio::TESTS),
+    ("cri_vfio_kubelet", cri_vfio_kubelet::TESTS),
     ("cri_user_namespaces", cri_user_namespaces::TESTS),
     ("cri_host_pods", cri_host_pods::TESTS),
     ("cri_apparmor", cri_apparmor::TESTS),
