@@ -173,16 +173,54 @@ pub struct Share {
     pub socket: Fd,
 }
 
-/// Functions of the host that the guest is given, by VFIO's type 1 interface.
+/// Functions of the host that the guest is given by VFIO.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vfio {
-    /// /dev/vfio/vfio, freshly opened.
-    pub container: Fd,
-    /// /dev/vfio/GROUP of each IOMMU group, freshly opened.
-    pub groups: Vec<Fd>,
+    /// The way to them.
+    pub access: VfioAccess,
     /// In the order in which the guest has them; 1 to [`VFIO_FUNCTIONS`](crate::limits::VFIO_FUNCTIONS).
     pub functions: Vec<VfioFunction>,
+}
+
+/// One of the kernel's two interfaces, with its descriptors. All are freshly opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VfioAccess {
+    /// VFIO's own container and groups.
+    Type1 {
+        /// /dev/vfio/vfio.
+        container: Fd,
+        /// /dev/vfio/GROUP of each IOMMU group.
+        groups: Vec<Fd>,
+    },
+    /// iommufd, Linux 6.6 and newer.
+    Iommufd {
+        /// /dev/iommu.
+        iommufd: Fd,
+        /// /dev/vfio/devices/vfioN of each function.
+        cdevs: Vec<Fd>,
+    },
+}
+
+impl VfioAccess {
+    /// The descriptor that is for all functions.
+    #[must_use]
+    pub fn domain(&self) -> Fd {
+        match self {
+            Self::Type1 { container, .. } => *container,
+            Self::Iommufd { iommufd, .. } => *iommufd,
+        }
+    }
+
+    /// Those of groups or of functions.
+    #[must_use]
+    pub fn nodes(&self) -> &[Fd] {
+        match self {
+            Self::Type1 { groups, .. } => groups,
+            Self::Iommufd { cdevs, .. } => cdevs,
+        }
+    }
 }
 
 /// One function of the host.
@@ -191,6 +229,6 @@ pub struct Vfio {
 pub struct VfioFunction {
     /// Where it is on the host. No two of a machine are the same.
     pub host_address: PciAddress,
-    /// Its group: a place in [`Vfio::groups`].
-    pub group: u8,
+    /// Its group, or its own cdev: a place in [`VfioAccess::nodes`].
+    pub node: u8,
 }

@@ -30,7 +30,7 @@ pub use control::{Datapath, NicStatus, Reply, Request, Running, ShareServer, Sha
 pub use ending::{EndReason, Ending};
 pub use launch::{
     Console, Disk, Fd, Identity, Invalid, Launch, Lifetime, Nic, NicQueue, Processors, Segment,
-    Share, Vfio, VfioFunction, Vsock,
+    Share, Vfio, VfioAccess, VfioFunction, Vsock,
 };
 pub use socket::{ReceiveError, Received, SendError, receive, send};
 

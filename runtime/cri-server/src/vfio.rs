@@ -114,7 +114,7 @@ fn choose(
     let all: Vec<&Function> = functions.iter().collect();
     let room = preflight::room(&all, &space);
     room.map_err(|error| Status::failed_precondition(chain(&error)))?;
-    functions.iter().map(given).collect()
+    Ok(functions.iter().map(given).collect())
 }
 
 fn check(function: &Function, settings: &VfioSettings, space: &Space) -> Result<(), Status> {
@@ -136,17 +136,14 @@ fn check(function: &Function, settings: &VfioSettings, space: &Space) -> Result<
     Err(failure::devices(problem.fault(), text))
 }
 
-/// The monitor speaks VFIO's type 1 interface, which has groups.
-fn given(function: &Function) -> Result<HostFunction, Status> {
-    let address = function.address.to_string();
-    match &function.group {
-        Some(group) if function.group_node => Ok(HostFunction {
-            address,
-            group: group.number,
-        }),
-        _ => Err(Status::failed_precondition(format!(
-            "the function {address} of the node has no group below /dev/vfio: the kernel needs CONFIG_VFIO_GROUP, for VMs are given devices by \
-             group"
-        ))),
+/// With the nodes that it has; which of them its VM is given it by, the pod decides, for all of its functions must be given alike.
+fn given(function: &Function) -> HostFunction {
+    let group = function.group.as_ref();
+    let group = group.filter(|_group| function.group_node);
+    let cdev = function.cdev.as_ref();
+    HostFunction {
+        address: function.address.to_string(),
+        group: group.map(|group| group.number),
+        cdev: cdev.filter(|_cdev| function.cdev_node).cloned(),
     }
 }

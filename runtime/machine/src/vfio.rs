@@ -3,28 +3,31 @@
 //! Above: `vmm` makes them, `pci`'s bus owns the functions. Neighbours: `interrupt`, whose wires the kernel rings.
 //!
 //! ```text
-//! Container::new   group ─► container ─► type 1 IOMMU ─► RAM mapped for DMA, KVM told
+//! Container        type 1: groups join a container; or iommufd: an address space ─► RAM mapped for DMA, KVM told
 //! Container::open  the function's descriptor ─► reset ─► VfioFunction::new: configuration table, BARs, vectors ─► on the bus
 //! the guest runs   BARs: its own pages where the kernel maps them, else an exit. Interrupts: kernel to kernel. Configuration: a table
 //! unplug, or the end of the process: interrupts off, BARs unmapped, bus mastering off, reset
 //! ```
 //!
-//! Not here: INTx, expansion ROMs, I/O ports, DMA between two functions, iommufd.
+//! Not here: INTx, expansion ROMs, I/O ports, DMA between two functions.
 
 mod bars;
 mod config;
+mod container;
 mod error;
 #[cfg(test)]
 mod fake;
 mod function;
 mod hardware;
+mod ioctl;
 mod kernel;
 mod msi;
 mod signals;
 mod window;
 
+pub use container::{Container, account_by_process};
 pub use error::VfioError;
 pub use function::{OnFault, VfioFunction};
 pub use hardware::{Hardware, Region, Signal};
-pub use kernel::{Container, Device};
+pub use kernel::Device;
 pub use window::Mapping;

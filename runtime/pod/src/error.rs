@@ -97,6 +97,15 @@ pub enum PodError {
         #[source]
         source: std::io::Error,
     },
+    /// A function that neither of the kernel's interfaces leads to.
+    #[error(
+        "give function {function} of the host to the pod's VM: with the pod's other functions it needs a cdev for each and /dev/iommu \
+         (CONFIG_IOMMUFD, CONFIG_VFIO_DEVICE_CDEV), or a group below /dev/vfio for each (CONFIG_VFIO_GROUP)"
+    )]
+    FunctionNode {
+        /// Its address.
+        function: String,
+    },
     /// A function whose address no VM can be told.
     #[error(
         "give function {function} of the host to the pod's VM: only functions of the first 65536 PCI domains can be given"
@@ -239,6 +248,7 @@ impl PodError {
             Self::BlockDevice { .. }
             | Self::Launch(_)
             | Self::Vfio { .. }
+            | Self::FunctionNode { .. }
             | Self::FunctionName { .. }
             | Self::Cgroup(_)
             | Self::Scratch(_)

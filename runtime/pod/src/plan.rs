@@ -67,8 +67,10 @@ pub struct GuestPlan {
 pub struct HostFunction {
     /// Where it is: `0000:41:00.0`.
     pub address: String,
-    /// Its IOMMU group.
-    pub group: u32,
+    /// Its IOMMU group, where that has a node below /dev/vfio.
+    pub group: Option<u32>,
+    /// Its node below /dev/vfio/devices, where it has one: `vfio3`.
+    pub cdev: Option<String>,
 }
 
 /// A pod on the node. What it has not of its own, it shares with the node.

@@ -12,7 +12,8 @@ use std::{
 
 use monitor::{
     BlockDevice, Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Mac, Nic, NicId, NicQueue,
-    PciAddress, Processors, Segment, Share, ShareTag, VERSION, Vfio, VfioFunction, Vsock,
+    PciAddress, Processors, Segment, Share, ShareTag, VERSION, Vfio, VfioAccess, VfioFunction,
+    Vsock,
 };
 
 use crate::Deadlines;
@@ -124,12 +125,23 @@ pub struct NicQueuePlan {
 /// Functions of the host to give to a machine.
 #[derive(Debug)]
 pub struct VfioPlan {
-    /// /dev/vfio/vfio, opened for this machine.
-    pub container: File,
-    /// /dev/vfio/GROUP of each IOMMU group. Nobody else can open one while it is open.
-    pub groups: Vec<File>,
-    /// Where each function is on the host, and the place of its group.
+    /// The way to them.
+    pub interface: VfioInterface,
+    /// /dev/vfio/vfio or /dev/iommu, opened for this machine.
+    pub domain: File,
+    /// /dev/vfio/GROUP of each IOMMU group, which nobody else can open while it is open; or /dev/vfio/devices/vfioN of each function.
+    pub nodes: Vec<File>,
+    /// Where each function is on the host, and the place of its node.
     pub functions: Vec<(PciAddress, u8)>,
+}
+
+/// One of the kernel's two interfaces to functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VfioInterface {
+    /// Container and groups.
+    Type1,
+    /// iommufd and cdevs, Linux 6.6 and newer.
+    Iommufd,
 }
 
 /// A share to give to a machine.
@@ -275,16 +287,24 @@ impl NicPlan {
 
 impl VfioPlan {
     fn message_part<'a>(&'a self, parcel: &mut Parcel<'a>) -> Vfio {
-        let container = parcel.put(&self.container);
-        let groups = self.groups.iter().map(|group| parcel.put(group));
-        let groups = groups.collect();
-        let function = |(host_address, group): &(PciAddress, u8)| VfioFunction {
+        let domain = parcel.put(&self.domain);
+        let nodes = self.nodes.iter().map(|node| parcel.put(node));
+        let nodes = nodes.collect();
+        let function = |(host_address, node): &(PciAddress, u8)| VfioFunction {
             host_address: *host_address,
-            group: *group,
+            node: *node,
         };
         Vfio {
-            container,
-            groups,
+            access: match self.interface {
+                VfioInterface::Type1 => VfioAccess::Type1 {
+                    container: domain,
+                    groups: nodes,
+                },
+                VfioInterface::Iommufd => VfioAccess::Iommufd {
+                    iommufd: domain,
+                    cdevs: nodes,
+                },
+            },
             functions: self.functions.iter().map(function).collect(),
         }
     }

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use monitor::{BlockDevice, Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError, Share, Vfio};
@@ -69,8 +69,10 @@ pub(crate) struct Parts {
 /// VFIO's descriptors.
 #[derive(Debug)]
 pub(crate) struct VfioParts {
-    pub(crate) container: OwnedFd,
-    pub(crate) groups: Vec<OwnedFd>,
+    /// The container, or the iommufd.
+    pub(crate) domain: OwnedFd,
+    /// Groups, or cdevs.
+    pub(crate) nodes: Vec<OwnedFd>,
 }
 
 /// The descriptors of one message, each to be taken.
@@ -297,12 +299,20 @@ impl Parcel {
     }
 
     fn vfio(&mut self, vfio: &Vfio) -> Result<VfioParts, Invalid> {
-        let container = self.take(vfio.container)?;
-        let groups = vfio.groups.iter().map(|group| self.take(*group));
+        let domain = self.take(vfio.access.domain())?;
+        let nodes = vfio.access.nodes().iter().map(|node| self.take(*node));
         Ok(VfioParts {
-            container,
-            groups: groups.collect::<Result<_, _>>()?,
+            domain,
+            nodes: nodes.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// A descriptor that stays where it is.
+    pub(crate) fn look(&self, fd: Fd) -> Result<BorrowedFd<'_>, Invalid> {
+        let count = self.0.len();
+        let place = self.0.get(usize::from(fd.0)).and_then(Option::as_ref);
+        let found = place.ok_or(Invalid::FdMissing { slot: fd.0, count })?;
+        Ok(found.as_fd())
     }
 
     fn take(&mut self, fd: Fd) -> Result<OwnedFd, Invalid> {

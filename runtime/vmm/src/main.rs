@@ -86,6 +86,7 @@ fn start(socket: &OwnedFd) -> Result<Control, Box<dyn Error>> {
         started_ns: launch.started_ns,
     };
     let message_us = clock.now_us();
+    vfio::prepare(&launch, &parcel)?;
     jail::shut(&launch)?;
     let jailed_us = clock.now_us();
 

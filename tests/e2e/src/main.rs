@@ -62,6 +62,7 @@ mod run_stdin;
 mod run_tty;
 mod spare;
 mod vfio;
+mod vfio_nodes;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -10,19 +10,26 @@ use std::path::Path;
 use agent_client::ContainerDisk;
 use anyhow::{Context, Result, ensure};
 use images::Store;
-use vm_client::{Monitor, PciAddress, VfioPlan};
+use vm_client::{Monitor, PciAddress, VfioInterface, VfioPlan};
 
 use crate::Test;
 use crate::bare_vm::{self, BareVm};
 use crate::case::Case;
 use crate::spare::{CONTAINER, Spare};
+use crate::vfio_nodes::{self, IOMMUFD};
 
 pub(crate) const TESTS: &[Test] = &[
     ("guest_reads_and_writes_a_disk_of_the_host", |case| {
-        run(reads_and_writes(case))
+        run(reads_and_writes(case, VfioInterface::Type1))
+    }),
+    ("guest_reads_and_writes_a_disk_by_iommufd", |case| {
+        run(reads_and_writes(case, VfioInterface::Iommufd))
     }),
     ("function_that_can_not_be_given_is_refused", |case| {
         run(refused(case))
+    }),
+    ("function_that_iommufd_does_not_give_is_refused", |case| {
+        run(refused_by_iommufd(case))
     }),
 ];
 
@@ -32,14 +39,14 @@ const ANSWER_AT: u64 = 4 << 20;
 const ANSWER: &str = "written by the guest";
 
 /// A VM that has a function of the host.
-struct Given<'a> {
+pub(crate) struct Given<'a> {
     case: &'a Case,
-    vm: BareVm,
+    pub(crate) vm: BareVm,
     /// Where the guest sees it.
-    place: PciAddress,
+    pub(crate) place: PciAddress,
 }
 
-fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
+pub(crate) fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -48,10 +55,13 @@ fn run(test: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 /// Twice: a device that was given away once can be given away again.
-async fn reads_and_writes(case: &Case) -> Result<()> {
+async fn reads_and_writes(case: &Case, interface: VfioInterface) -> Result<()> {
     let Some(spare) = Spare::find(case)? else {
         return Ok(());
     };
+    if interface == VfioInterface::Iommufd && !vfio_nodes::has_iommufd()? {
+        return Ok(());
+    }
     for round in 0..2_u8 {
         let known: Vec<u8> = (0..=255_u8).cycle().take(1 << 20).collect();
         let known: Vec<u8> = known.iter().map(|byte| byte ^ round).collect();
@@ -60,7 +70,11 @@ async fn reads_and_writes(case: &Case) -> Result<()> {
         let expected = sum(case, &spare)?;
 
         let group = spare.give_away()?;
-        let given = Given::boot(case, &spare, &group).await?;
+        let node = match interface {
+            VfioInterface::Type1 => group,
+            VfioInterface::Iommufd => vfio_nodes::cdev(&spare.address)?,
+        };
+        let given = Given::boot(case, &spare, &node).await?;
         let said = given.work(round).await;
         let said = given.vm.end(case, said).await?;
         ensure!(
@@ -93,48 +107,89 @@ async fn refused(case: &Case) -> Result<()> {
         return Ok(());
     };
     let group = spare.give_away()?;
-    let open = |path: &Path| File::options().read(true).write(true).open(path);
-    let address = spare.address.parse()?;
-    let elsewhere = "0000:00:00.0".parse()?;
+    let (null, container) = (Path::new("/dev/null"), Path::new(CONTAINER));
+    let elsewhere = "0000:00:00.0";
     for (container, group, address, expected) in [
-        (Path::new("/dev/null"), &*group, address, "container"),
-        (
-            Path::new(CONTAINER),
-            Path::new("/dev/null"),
-            address,
-            "group",
-        ),
-        (Path::new(CONTAINER), &group, elsewhere, "0000:00:00.0"),
+        (null, &*group, &*spare.address, "container"),
+        (container, null, &spare.address, "group"),
+        (container, &group, elsewhere, elsewhere),
     ] {
-        let vfio = VfioPlan {
-            container: open(container)?,
-            groups: vec![open(group)?],
-            functions: vec![(address, 0)],
-        };
-        let launched = Monitor::launch(bare_vm::launch_plan(case, "vfio", Some(vfio))?).await;
-        let error = launched.err().context("it was launched")?.to_string();
-        ensure!(
-            error.contains(expected),
-            "{error:?} does not name {expected:?}"
-        );
-        case.no_monitor()?;
-        fs::remove_dir_all(case.folder().join("vm"))?;
+        let plan = plan(VfioInterface::Type1, [container, group], address)?;
+        refuse(case, plan, expected).await?;
     }
     Ok(())
 }
 
+/// The same by iommufd, where a function that another has already is found out by the monitor.
+async fn refused_by_iommufd(case: &Case) -> Result<()> {
+    let Some(spare) = Spare::find(case)? else {
+        return Ok(());
+    };
+    if !vfio_nodes::has_iommufd()? {
+        return Ok(());
+    }
+    spare.give_away()?;
+    let cdev = vfio_nodes::cdev(&spare.address)?;
+    let (null, iommufd) = (Path::new("/dev/null"), Path::new(IOMMUFD));
+    let plan = |domain, node| plan(VfioInterface::Iommufd, [domain, node], &spare.address);
+    refuse(case, plan(null, &cdev)?, "iommufd").await?;
+    refuse(case, plan(iommufd, null)?, "cdev").await?;
+
+    let given = Given::boot(case, &spare, &cdev).await?;
+    let first = case.folder().join("vm");
+    let kept = case.folder().join("first-vm");
+    fs::rename(&first, &kept)?;
+    let launched = Monitor::launch(bare_vm::launch_plan(
+        case,
+        "second",
+        Some(plan(iommufd, &cdev)?),
+    )?)
+    .await;
+    let error = launched.err().context("two VMs have one function");
+    fs::remove_dir_all(&first)?;
+    fs::rename(&kept, &first)?;
+    let error = given.vm.end(case, error).await?.to_string();
+    ensure!(
+        error.contains(&spare.address) && error.contains("another one has it"),
+        "{error:?}"
+    );
+    case.no_monitor()
+}
+
+/// A function, by the nodes of the whole interface and of its own.
+fn plan(interface: VfioInterface, [domain, node]: [&Path; 2], address: &str) -> Result<VfioPlan> {
+    let open = |path: &Path| {
+        let opened = File::options().read(true).write(true).open(path);
+        opened.with_context(|| format!("open {path:?}"))
+    };
+    Ok(VfioPlan {
+        interface,
+        domain: open(domain)?,
+        nodes: vec![open(node)?],
+        functions: vec![(address.parse()?, 0)],
+    })
+}
+
+async fn refuse(case: &Case, vfio: VfioPlan, expected: &str) -> Result<()> {
+    let launched = Monitor::launch(bare_vm::launch_plan(case, "vfio", Some(vfio))?).await;
+    let error = launched.err().context("it was launched")?.to_string();
+    ensure!(
+        error.contains(expected),
+        "{error:?} does not name {expected:?}"
+    );
+    case.no_monitor()?;
+    fs::remove_dir_all(case.folder().join("vm")).context("remove the run folder")
+}
+
 impl<'a> Given<'a> {
-    async fn boot(case: &'a Case, spare: &Spare, group: &Path) -> Result<Self> {
-        let open = |path: &Path| {
-            let opened = File::options().read(true).write(true).open(path);
-            opened.with_context(|| format!("open {path:?}"))
-        };
+    /// By its group's node, or by its own.
+    pub(crate) async fn boot(case: &'a Case, spare: &Spare, node: &Path) -> Result<Self> {
         let host_address: PciAddress = spare.address.parse()?;
-        let vfio = VfioPlan {
-            container: open(Path::new(CONTAINER))?,
-            groups: vec![open(group)?],
-            functions: vec![(host_address, 0)],
+        let (interface, domain) = match vfio_nodes::is_cdev(node) {
+            true => (VfioInterface::Iommufd, IOMMUFD),
+            false => (VfioInterface::Type1, CONTAINER),
         };
+        let vfio = plan(interface, [Path::new(domain), node], &spare.address)?;
         let plan = bare_vm::launch_plan(case, "vfio", Some(vfio))?;
         let vm = BareVm::boot(case, plan).await?;
         let status = vm.monitor.status().await?;
@@ -147,7 +202,7 @@ impl<'a> Given<'a> {
     }
 
     /// A container has the disk: it reads all of it, and then writes. What it said.
-    async fn work(&self, round: u8) -> Result<String> {
+    pub(crate) async fn work(&self, round: u8) -> Result<String> {
         let store = self.case.folder().join(format!("store-{round}"));
         let store = Store::open(&store).context("open a store")?;
         let name = format!("worker-{round}");

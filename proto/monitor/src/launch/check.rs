@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{
     Console, Disk, DiskId, Fd, Launch, Mac, Nic, NicId, PciAddress, Processors, Share, VERSION,
-    Vfio, limits,
+    Vfio, VfioAccess, limits,
 };
 
 /// What a message asks for that no machine can be.
@@ -176,11 +176,11 @@ pub enum Invalid {
         /// Where it is on the host.
         address: PciAddress,
     },
-    /// A function of no group, or a group of no function.
+    /// A function of no group or without its cdev, or a group or a cdev of no function.
     #[error(
-        "the VFIO groups and functions do not fit together: each function needs its group, and each group a function"
+        "the VFIO descriptors and functions do not fit together: each function needs its group or a cdev of its own, and each of those a function"
     )]
-    VfioGroups,
+    VfioNodes,
     /// The message names a descriptor that did not come with it.
     #[error("the message names descriptor {slot}, and {count} came with it")]
     FdMissing {
@@ -243,8 +243,8 @@ impl Launch {
         named.extend(self.disks.iter().flat_map(Disk::fds));
         named.extend(self.nics.iter().flat_map(Nic::fds));
         if let Some(vfio) = &self.vfio {
-            named.push(vfio.container);
-            named.extend(&vfio.groups);
+            named.push(vfio.access.domain());
+            named.extend(vfio.access.nodes());
         }
         named
     }
@@ -411,12 +411,14 @@ fn check_vfio(vfio: &Vfio) -> Result<(), Invalid> {
             return Err(Invalid::VfioTwice { address });
         }
     }
-    let groups = vfio.functions.iter().map(|function| function.group);
-    let used: BTreeSet<usize> = groups.map(usize::from).collect();
-    if used.into_iter().eq(0..vfio.groups.len()) {
+    let nodes = vfio.functions.iter().map(|function| function.node);
+    let used: BTreeSet<usize> = nodes.map(usize::from).collect();
+    let nodes = vfio.access.nodes().len();
+    let shared = matches!(vfio.access, VfioAccess::Type1 { .. });
+    if used.into_iter().eq(0..nodes) && (shared || nodes == count) {
         Ok(())
     } else {
-        Err(Invalid::VfioGroups)
+        Err(Invalid::VfioNodes)
     }
 }
 

@@ -46,14 +46,28 @@ fn launch() -> Launch {
 
 /// The container is descriptor 7, the groups come behind it.
 fn vfio(groups: u8, functions: &[(&str, u8)]) -> Option<Vfio> {
-    let function = |(address, group): &(&str, u8)| VfioFunction {
+    let function = |(address, node): &(&str, u8)| VfioFunction {
         host_address: address.parse().unwrap(),
-        group: *group,
+        node: *node,
     };
     Some(Vfio {
-        container: Fd(7),
-        groups: (0..groups).map(|group| Fd(8 + group)).collect(),
+        access: VfioAccess::Type1 {
+            container: Fd(7),
+            groups: (0..groups).map(|group| Fd(8 + group)).collect(),
+        },
         functions: functions.iter().map(function).collect(),
+    })
+}
+
+/// The same with cdevs.
+fn by_iommufd(cdevs: u8, functions: &[(&str, u8)]) -> Option<Vfio> {
+    let vfio = vfio(cdevs, functions)?;
+    Some(Vfio {
+        access: VfioAccess::Iommufd {
+            iommufd: vfio.access.domain(),
+            cdevs: vfio.access.nodes().to_vec(),
+        },
+        functions: vfio.functions,
     })
 }
 
@@ -287,6 +301,23 @@ fn functions_of_two_groups_are_possible() {
 }
 
 #[test]
+fn functions_by_iommufd_have_a_cdev_each() {
+    let functions = [("0000:41:00.0", 1), ("0000:41:00.1", 0)];
+    check(
+        |launch| launch.vfio = by_iommufd(2, &functions),
+        10,
+        &Ok(()),
+    );
+    let shared = [("0000:41:00.0", 0), ("0000:41:00.1", 0)];
+    let refused = Err(Invalid::VfioNodes);
+    check(|launch| launch.vfio = by_iommufd(1, &shared), 9, &refused);
+    let mut launch = launch();
+    launch.vfio = by_iommufd(2, &functions);
+    let json = serde_json::to_string(&launch).unwrap();
+    assert_eq!(serde_json::from_str::<Launch>(&json).unwrap(), launch);
+}
+
+#[test]
 fn sixteen_functions_are_possible_and_no_more() {
     let addresses: Vec<String> = (1..=17).map(|bus| format!("0000:{bus:02x}:00.0")).collect();
     let given = |count: usize| {
@@ -307,8 +338,8 @@ fn functions_that_do_not_fit_their_groups_are_refused() {
     type Functions = &'static [(&'static str, u8)];
     let cases: [(u8, Functions, usize, Invalid); 5] = [
         (0, &[], 8, Invalid::VfioFunctions { count: 0 }),
-        (1, &[("0000:41:00.0", 1)], 9, Invalid::VfioGroups),
-        (2, &[("0000:41:00.0", 0)], 10, Invalid::VfioGroups),
+        (1, &[("0000:41:00.0", 1)], 9, Invalid::VfioNodes),
+        (2, &[("0000:41:00.0", 0)], 10, Invalid::VfioNodes),
         (
             1,
             &[("0000:41:00.0", 0), ("0000:41:00.0", 0)],

@@ -91,16 +91,29 @@ fn function_that_is_not_fit_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn function_is_given_by_its_group() {
-    let expected = HostFunction {
+fn function_is_given_with_the_nodes_that_it_has() {
+    let with = |group, cdev: Option<&str>| HostFunction {
         address: "0000:41:00.0".to_owned(),
-        group: 9,
+        group,
+        cdev: cdev.map(str::to_owned),
     };
-    assert_eq!(given(&function("0000:41:00.0")).unwrap(), expected);
-    let without = Function {
+    let only_group = function("0000:41:00.0");
+    assert_eq!(given(&only_group), with(Some(9), None));
+    let both = Function {
+        cdev: Some("vfio3".to_owned()),
+        cdev_node: true,
+        ..only_group
+    };
+    assert_eq!(given(&both), with(Some(9), Some("vfio3")));
+    let only_cdev = Function {
         group_node: false,
-        ..function("0000:41:00.0")
+        ..both
     };
-    let status = given(&without).unwrap_err();
-    assert!(status.message().contains("CONFIG_VFIO_GROUP"), "{status}");
+    assert_eq!(given(&only_cdev), with(None, Some("vfio3")));
+    let cdev_without_node = Function {
+        group_node: true,
+        cdev_node: false,
+        ..only_cdev
+    };
+    assert_eq!(given(&cdev_without_node), with(Some(9), None));
 }

@@ -46,13 +46,25 @@ pub enum VfioError {
         #[source]
         source: io::Error,
     },
-    /// The message names a group that did not come.
-    #[error("open function {function}: no group {group} came with it")]
-    NoGroup {
+    /// The message names a group or a cdev that did not come.
+    #[error("open function {function}: no group or cdev {place} came with it")]
+    NoNode {
         /// Its address on the host.
         function: String,
         /// Its place in the list.
-        group: usize,
+        place: usize,
+    },
+    /// iommufd does not get it.
+    #[error(
+        "take function {function} for this VM: another one has it, a driver of the host has another function of its IOMMU group, or the IOMMU \
+         does not remap interrupts"
+    )]
+    Bind {
+        /// Its address on the host.
+        function: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
     },
     /// The kernel refused something about one function.
     #[error("{attempt} of function {function}")]
@@ -100,6 +112,6 @@ pub enum VfioError {
         source: InterruptError,
     },
     /// KVM.
-    #[error("tell KVM of the VFIO groups")]
+    #[error("tell KVM of the functions of the host")]
     Kvm(#[from] KvmError),
 }

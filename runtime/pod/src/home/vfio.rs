@@ -1,5 +1,7 @@
 //! Functions of the host for a VM that is about to be launched: VFIO's nodes, opened here, for the monitor opens none. Main function:
 //! [`open`]. Above: `guest`. Below: `vm-client`.
+//!
+//! By iommufd where the host has it and every function has a cdev; else by type 1, where every function has a group.
 
 #[cfg(test)]
 mod tests;
@@ -10,15 +12,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use vm_client::{PciAddress, VfioPlan};
+use vm_client::{PciAddress, VfioInterface, VfioPlan};
 
 use crate::{error::PodError, plan::HostFunction};
 
-/// VFIO's nodes: the container of type 1, and a node for each IOMMU group.
-const FOLDER: &str = "/dev/vfio";
-const CONTAINER: &str = "vfio";
+const FOLDER: &str = "/dev";
+/// The container of type 1, and where there is a node for each IOMMU group.
+const CONTAINER: &str = "vfio/vfio";
+const GROUPS: &str = "vfio";
+/// iommufd, and where there is a node for each function.
+const IOMMUFD: &str = "iommu";
+const CDEVS: &str = "vfio/devices";
 
-/// Opens what the functions need. The kernel lets a group be opened once: while a VM has it, the next one is refused.
+/// Opens what the functions need. While a VM has a function, the next one is refused: a group is opened once, and a cdev bound once.
 pub(super) fn open(functions: &[HostFunction]) -> Result<Option<VfioPlan>, PodError> {
     open_in(Path::new(FOLDER), functions)
 }
@@ -27,28 +33,62 @@ fn open_in(folder: &Path, functions: &[HostFunction]) -> Result<Option<VfioPlan>
     if functions.is_empty() {
         return Ok(None);
     }
-    let numbers = functions.iter().map(|function| function.group);
-    let numbers: BTreeSet<u32> = numbers.collect();
-    let functions = functions.iter().map(|function| {
-        let address = &function.address;
-        let wrong = |_invalid| PodError::FunctionName {
-            function: address.clone(),
-        };
-        let address: PciAddress = address.parse().map_err(wrong)?;
-        let place = numbers.range(..function.group).count();
-        // Past 255 groups the launch is refused for its number of functions.
-        Ok((address, u8::try_from(place).unwrap_or(u8::MAX)))
+    let plan = match by_cdev(folder, functions) {
+        Some(cdevs) => {
+            let nodes = cdevs.iter().map(|cdev| folder.join(CDEVS).join(cdev));
+            let functions = functions.iter().zip(0..).map(located);
+            VfioPlan {
+                interface: VfioInterface::Iommufd,
+                domain: node(folder.join(IOMMUFD))?,
+                nodes: nodes.map(node).collect::<Result<_, _>>()?,
+                functions: functions.collect::<Result<_, _>>()?,
+            }
+        }
+        None => by_group(folder, functions)?,
+    };
+    Ok(Some(plan))
+}
+
+/// The cdev of each function; none where one has none, or the host has no iommufd.
+fn by_cdev<'a>(folder: &Path, functions: &'a [HostFunction]) -> Option<Vec<&'a str>> {
+    if !folder.join(IOMMUFD).exists() {
+        return None;
+    }
+    let cdevs = functions.iter().map(|function| function.cdev.as_deref());
+    cdevs.collect()
+}
+
+fn by_group(folder: &Path, functions: &[HostFunction]) -> Result<VfioPlan, PodError> {
+    let groups = functions.iter().map(|function| {
+        function.group.ok_or_else(|| PodError::FunctionNode {
+            function: function.address.clone(),
+        })
     });
-    let functions = functions.collect::<Result<_, PodError>>()?;
-    let container = node(folder.join(CONTAINER))?;
-    let groups = numbers
+    let groups = groups.collect::<Result<Vec<u32>, _>>()?;
+    let numbers: BTreeSet<u32> = groups.iter().copied().collect();
+    let functions = functions.iter().zip(groups).map(|(function, group)| {
+        let place = numbers.range(..group).count();
+        // Past 255 groups the launch is refused for its number of functions.
+        located((function, u8::try_from(place).unwrap_or(u8::MAX)))
+    });
+    let functions = functions.collect::<Result<_, _>>()?;
+    let nodes = numbers
         .iter()
-        .map(|number| node(folder.join(number.to_string())));
-    Ok(Some(VfioPlan {
-        container,
-        groups: groups.collect::<Result<_, _>>()?,
+        .map(|number| node(folder.join(GROUPS).join(number.to_string())));
+    Ok(VfioPlan {
+        interface: VfioInterface::Type1,
+        domain: node(folder.join(CONTAINER))?,
+        nodes: nodes.collect::<Result<_, _>>()?,
         functions,
-    }))
+    })
+}
+
+fn located((function, place): (&HostFunction, u8)) -> Result<(PciAddress, u8), PodError> {
+    let address = function.address.parse();
+    let address = address.map_err(|_invalid| PodError::FunctionName {
+        function: function.address.clone(),
+    })?;
+    Ok((address, place))
 }
 
 fn node(path: PathBuf) -> Result<File, PodError> {

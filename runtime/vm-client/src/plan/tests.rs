@@ -77,21 +77,25 @@ fn nic_s_descriptors_go_in_the_order_of_its_message() {
 }
 
 #[test]
-fn functions_of_the_host_come_with_their_groups() {
+fn functions_of_the_host_come_with_their_groups_or_cdevs() {
     let functions = vec![
         ("0000:41:00.0".parse().unwrap(), 1),
         ("0000:01:00.0".parse().unwrap(), 0),
     ];
     let file = || tempfile::tempfile().unwrap();
     let before = fds_of(|_| {});
-    let with = fds_of(|plan| {
-        plan.vfio = Some(VfioPlan {
-            container: file(),
-            groups: vec![file(), file()],
-            functions,
+    for interface in [VfioInterface::Type1, VfioInterface::Iommufd] {
+        let functions = functions.clone();
+        let with = fds_of(|plan| {
+            plan.vfio = Some(VfioPlan {
+                interface,
+                domain: file(),
+                nodes: vec![file(), file()],
+                functions,
+            });
         });
-    });
-    assert_eq!(with, before + 3);
+        assert_eq!(with, before + 3, "{interface:?}");
+    }
 }
 
 /// How many descriptors a changed plan's message comes with. The message names each of them once.

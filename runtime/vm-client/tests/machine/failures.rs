@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use vm_client::{LaunchPlan, Monitor};
+use vm_client::{LaunchPlan, Monitor, VfioInterface, VfioPlan};
 
 use crate::{
     guest,
@@ -64,6 +64,37 @@ async fn guest_image_that_does_not_fit_is_refused() {
         "give the machine more memory",
     )
     .await;
+}
+
+/// Before the jail shuts; what comes after needs an IOMMU, and a right to more locked memory.
+#[tokio::test]
+async fn function_by_what_is_no_iommufd_is_refused() {
+    let vfio = VfioPlan {
+        interface: VfioInterface::Iommufd,
+        domain: garbage(),
+        nodes: vec![garbage()],
+        functions: vec![("0000:41:00.0".parse().unwrap(), 0)],
+    };
+    check(
+        |plan| plan.vfio = Some(vfio),
+        "use the descriptor given as an iommufd",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn more_functions_than_a_machine_can_have_are_refused_before_anything_starts() {
+    let functions = (1_u8..=17).map(|bus| {
+        let address = format!("0000:{bus:02x}:00.0");
+        (address.parse().unwrap(), bus - 1)
+    });
+    let vfio = VfioPlan {
+        interface: VfioInterface::Iommufd,
+        domain: garbage(),
+        nodes: (0..17).map(|_| garbage()).collect(),
+        functions: functions.collect(),
+    };
+    check(|plan| plan.vfio = Some(vfio), "17 functions").await;
 }
 
 #[tokio::test]

@@ -90,6 +90,7 @@ fn tables_stay_short() {
     for (kind, most) in [
         (Kind::Control, 53),
         (Kind::Processor, 27),
+        (Kind::ProcessorWithFunctions, 29),
         (Kind::Devices, 34),
         (Kind::Disk, 29),
         (Kind::Nic, 27),
