@@ -35,6 +35,7 @@ const PASSED_ON: &[&str] = &[
     crate::cri_many::PODS_VARIABLE,
     crate::cri_streaming::STREAM_MIB_VARIABLE,
     crate::image_compare::KERNEL_MOUNT_VARIABLE,
+    crate::vfio_nodes::KERNEL_VARIABLE,
     "RUST_BACKTRACE",
 ];
 

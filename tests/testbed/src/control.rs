@@ -22,6 +22,8 @@ pub const OUTPUT_PORT: &str = "output";
 
 /// In the initramfs: modules to load, one name a line, in the order in which they depend on each other.
 pub const MODULE_LIST: &str = "modules.order";
+/// How the file of a module ends that the kernel decompresses itself; others end in `.ko`.
+pub const COMPRESSED_MODULE: &str = ".ko.xz";
 /// In the initramfs: the folder of those modules.
 pub const MODULE_FOLDER: &str = "modules";
 

@@ -46,8 +46,8 @@ pub(crate) fn write(kernel: &Kernel, init: &Path, out: &Path) -> Result<()> {
     let mut names = String::new();
     for module in order {
         let name = file_name(module);
-        if !name.ends_with(".ko") {
-            let what = format!("module {module} is compressed, which this program can't load");
+        if !name.ends_with(".ko") && !name.ends_with(control::COMPRESSED_MODULE) {
+            let what = format!("module {module} is compressed, and not as its kernel can read it");
             return Err(TestbedError::KernelPackage { path: tree, what });
         }
         add_file(

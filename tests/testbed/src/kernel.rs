@@ -1,16 +1,50 @@
 //! The kernel that a test host boots: Debian's stock one, from its package, unpacked once into the cache.
 //!
-//! It is a stock kernel on purpose: what works under it works on a node. Main type: [`Kernel`].
+//! It is a stock kernel on purpose: what works under it works on a node. Main types: [`Kernel`], and [`Source`], of which there are two: that
+//! of Debian 12, and a newer one whose VFIO has iommufd, for the tests of that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::{Result, TestbedError, bzimage, cache, file_error, tool};
 
-/// Depends on the package of the current stable kernel.
-const META_PACKAGE: &str = "linux-image-amd64";
-/// In the kernel's cache folder: which of the kernels there is to be used.
-const CURRENT: &str = "current";
+/// Where a kernel comes from.
+#[derive(Debug)]
+struct Source {
+    /// Depends on the package of the current one.
+    meta_package: &'static str,
+    /// In the kernel's cache folder: which of the kernels there is to be used.
+    current: &'static str,
+    /// A script that changes the package's modules, with arguments ROOT RELEASE VERSION.
+    modules: Option<&'static str>,
+}
+
+const STABLE: Source = Source {
+    meta_package: "linux-image-amd64",
+    current: "current",
+    modules: None,
+};
+
+const IOMMUFD: Source = Source {
+    meta_package: "linux-image-6.12-amd64",
+    current: "current-iommufd",
+    modules: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/iommufd-modules")),
+};
+
+/// Chooses another kernel than the stable one, by its name.
+pub(crate) const VARIABLE: &str = "COFFERDAM_TEST_KERNEL";
+
+impl Source {
+    fn chosen() -> Result<Self> {
+        match std::env::var(VARIABLE).unwrap_or_default().as_str() {
+            "" => Ok(STABLE),
+            "iommufd" => Ok(IOMMUFD),
+            other => Err(TestbedError::NoKernel {
+                name: other.to_owned(),
+            }),
+        }
+    }
+}
 
 /// An unpacked kernel package.
 #[derive(Debug)]
@@ -25,9 +59,10 @@ pub(crate) struct Kernel {
 
 /// The kernel in the cache, or else the one that apt has now.
 pub(crate) fn find_or_fetch() -> Result<Kernel> {
+    let source = Source::chosen()?;
     let folder = cache::folder()?.join("kernel");
     fs::create_dir_all(&folder).map_err(file_error("create", &folder))?;
-    let current = || fs::read_to_string(folder.join(CURRENT)).ok();
+    let current = || fs::read_to_string(folder.join(source.current)).ok();
     if let Some(name) = current() {
         return open(&folder.join(name));
     }
@@ -37,7 +72,7 @@ pub(crate) fn find_or_fetch() -> Result<Kernel> {
     )?;
     match current() {
         Some(name) => open(&folder.join(name)),
-        None => fetch(&folder),
+        None => fetch(&source, &folder),
     }
 }
 
@@ -49,11 +84,11 @@ pub(crate) fn refresh() -> Result<Kernel> {
         "kernel.lock",
         "another process fetches the kernel: waiting for it",
     )?;
-    fetch(&folder)
+    fetch(&Source::chosen()?, &folder)
 }
 
-fn fetch(folder: &Path) -> Result<Kernel> {
-    let package = newest_package(folder)?;
+fn fetch(source: &Source, folder: &Path) -> Result<Kernel> {
+    let package = newest_package(source.meta_package, folder)?;
     let policy = tool::run(
         "apt-cache",
         &["show", "--no-all-versions", &package],
@@ -69,21 +104,21 @@ fn fetch(folder: &Path) -> Result<Kernel> {
         if scratch.exists() {
             fs::remove_dir_all(&scratch).map_err(file_error("remove", &scratch))?;
         }
-        unpack(&package, &scratch)?;
+        unpack(source, (&package, &version), &scratch)?;
         fs::rename(&scratch, &target).map_err(file_error("rename to", &target))?;
     }
     let kernel = open(&target)?;
     // The name is put in place whole: others may be reading it.
     let fresh = folder.join("current.new");
     fs::write(&fresh, &name).map_err(file_error("write", &fresh))?;
-    fs::rename(&fresh, folder.join(CURRENT)).map_err(file_error("rename", &fresh))?;
+    fs::rename(&fresh, folder.join(source.current)).map_err(file_error("rename", &fresh))?;
     Ok(kernel)
 }
 
 /// Asks apt which package the meta package stands for; fetches apt's lists if it has none.
-fn newest_package(folder: &Path) -> Result<String> {
+fn newest_package(meta_package: &'static str, folder: &Path) -> Result<String> {
     let ask = || -> Result<Option<String>> {
-        let said = tool::run("apt-cache", &["depends", META_PACKAGE], folder);
+        let said = tool::run("apt-cache", &["depends", meta_package], folder);
         // apt-cache fails when it does not know the package, which is what fresh lists may cure.
         Ok(said.ok().and_then(|said| field(&said, "  Depends")))
     };
@@ -93,7 +128,7 @@ fn newest_package(folder: &Path) -> Result<String> {
     eprintln!("testbed: apt has no lists yet: running apt-get update");
     tool::run("apt-get", &["update", "-qq"], folder)?;
     ask()?.ok_or(TestbedError::NoKernelPackage {
-        package: META_PACKAGE,
+        package: meta_package,
     })
 }
 
@@ -105,7 +140,7 @@ fn field(text: &str, name: &str) -> Option<String> {
         .map(|(_, value)| value.trim().to_owned())
 }
 
-fn unpack(package: &str, scratch: &Path) -> Result<()> {
+fn unpack(source: &Source, (package, version): (&str, &str), scratch: &Path) -> Result<()> {
     fs::create_dir_all(scratch).map_err(file_error("create", scratch))?;
     tool::run("apt-get", &["download", "-qq", package], scratch)?;
     let archive = only_entry(scratch)?;
@@ -116,6 +151,9 @@ fn unpack(package: &str, scratch: &Path) -> Result<()> {
     let modules = scratch.join("lib/modules");
     let release = release_in(&modules)?;
     let base = scratch.to_string_lossy();
+    if let Some(script) = source.modules {
+        tool::run(script, &[&base, &release, version], scratch)?;
+    }
     tool::run("depmod", &["--basedir", &base, &release], scratch)?;
     let image = scratch.join("boot").join(format!("vmlinuz-{release}"));
     bzimage::unpack(&image, &scratch.join("vmlinux"))

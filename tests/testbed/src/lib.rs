@@ -115,6 +115,11 @@ pub enum TestbedError {
     NoElf { path: PathBuf },
     #[error("{package} of apt's lists names no kernel: run apt-get update, on a Debian machine")]
     NoKernelPackage { package: &'static str },
+    #[error(
+        "there is no kernel {name:?} for test hosts: {} is iommufd, or nothing",
+        kernel::VARIABLE
+    )]
+    NoKernel { name: String },
     #[error("{path} is not what a kernel package holds: {what}")]
     KernelPackage { path: PathBuf, what: String },
     #[error("no static testbed-init found (looked at {looked}): `make dist` builds it")]
