@@ -62,6 +62,7 @@ mod run_stdin;
 mod run_tty;
 mod spare;
 mod vfio;
+mod vfio_jail;
 mod vfio_nodes;
 
 use std::process::ExitCode;
@@ -92,6 +93,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("run_failures", run_failures::TESTS),
     ("disk_removal", disk_removal::TESTS),
     ("vfio", vfio::TESTS),
+    ("vfio_jail", vfio_jail::TESTS),
     ("cri_image", cri_image::TESTS),
     ("cri_pull", cri_pull::TESTS),
     ("cri_sandbox", cri_sandbox::TESTS),
