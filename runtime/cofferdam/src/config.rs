@@ -9,6 +9,7 @@ use std::{
 };
 
 use cri_server::{Guest, Listen, VmDefaults};
+use images::Reference;
 use pod::{CgroupDriver, CgroupParent, CgroupParentError, ScratchPlan};
 use registry::Hosts;
 use serde::Deserialize;
@@ -65,6 +66,7 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cri {
     pub(crate) socket: PathBuf,
+    pub(crate) pinned_images: Vec<Reference>,
     pub(crate) runtime_handlers: RuntimeHandlers,
 }
 

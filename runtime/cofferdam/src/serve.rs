@@ -55,6 +55,7 @@ fn settings(config: &Config, cgroup: CgroupSettings) -> Settings {
             layers_dir: config.layer_dir(),
         },
         images_dir: config.image_dir(),
+        pinned_images: config.cri.pinned_images.clone(),
         registries: config.registry.clone(),
         records_dir: config.record_dir(),
         pods_dir: config.pod_dir(),

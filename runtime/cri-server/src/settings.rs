@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU8, path::PathBuf};
 
 use devices::PciAddress;
+use images::Reference;
 use pod::{CgroupDriver, CgroupParent, ScratchPlan};
 use registry::Hosts;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct Settings {
     pub host_pods: HostPods,
     /// The image store.
     pub images_dir: PathBuf,
+    /// Images that kubelet's garbage collection leaves alone, by name.
+    pub pinned_images: Vec<Reference>,
     /// Registries with mirrors, or that are elsewhere than their names say. Not shown: a mirror's address may have a token in its path.
     #[serde(skip)]
     pub registries: Hosts,

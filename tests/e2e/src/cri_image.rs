@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("image_with_two_tags_goes_by_one_of_them", two_tags),
     ("image_in_use_is_removed_when_its_user_goes", in_use),
+    ("image_that_the_configuration_pins_is_told_so", pinned),
 ];
 
 /// Removals of one image at the same time.
@@ -58,6 +59,11 @@ pub(crate) fn storage(case: &Case) -> Result<Storage> {
 
 /// A daemon with an empty store, for which docker.io is this registry.
 pub(crate) fn daemon<'a>(case: &'a Case, registry: &Registry) -> Result<Daemon<'a>> {
+    daemon_with(case, registry, Table::new())
+}
+
+/// The same with more keys laid over its configuration.
+fn daemon_with<'a>(case: &'a Case, registry: &Registry, mut over: Table) -> Result<Daemon<'a>> {
     let mirror = format!("http://{}", registry.address());
     let mirror = Table::from_iter([("url".to_owned(), Value::String(mirror))]);
     let host = Table::from_iter([
@@ -68,7 +74,7 @@ pub(crate) fn daemon<'a>(case: &'a Case, registry: &Registry) -> Result<Daemon<'
         ),
     ]);
     let registries = Value::Array(vec![Value::Table(host)]);
-    let over = Table::from_iter([("registry".to_owned(), registries)]);
+    over.insert("registry".to_owned(), registries);
     Daemon::start_with(case, Images::Own, over)
 }
 
@@ -281,5 +287,31 @@ fn in_use(case: &Case) -> Result<()> {
         ensure!(Instant::now() < deadline, "its bytes go after its user");
         thread::park_timeout(LOOK_AGAIN);
     }
+    Ok(())
+}
+
+fn pinned(case: &Case) -> Result<()> {
+    let storage = storage(case)?;
+    storage.put("team/pause", "1", &marked("one")?.content())?;
+    storage.put("team/app", "1", &marked("other")?.content())?;
+    let registry = Registry::start(&storage, Access::Everyone)?;
+    let name = |path: &str| format!("{}/team/{path}", registry.address());
+    let over = format!("[cri]\npinned_images = [{:?}]", name("pause:1"));
+    let daemon = daemon_with(case, &registry, over.parse()?)?;
+    let pause = pull(&daemon, &name("pause:1"))?;
+    pull(&daemon, &name("app:1"))?;
+    for image in listed(&daemon)? {
+        ensure!(image.pinned == (image.id == pause), "{image:?}");
+    }
+    for (path, pinned) in [("pause:1", true), ("app:1", false)] {
+        let found = status(&daemon, &name(path))?.context("it is there")?;
+        ensure!(found.pinned == pinned, "{found:?}");
+    }
+    // Whoever removes it by hand means it; it is pinned again when it is back.
+    remove(&daemon, &name("pause:1"))?;
+    ensure!(status(&daemon, &pause)?.is_none(), "it is gone");
+    pull(&daemon, &name("pause:1"))?;
+    let found = status(&daemon, &pause)?.context("it is back")?;
+    ensure!(found.pinned, "{found:?}");
     Ok(())
 }

@@ -34,6 +34,14 @@ fn socket_is_in_the_run_folder_unless_it_is_absolute() {
 }
 
 #[test]
+fn pinned_images_are_whole_names_however_they_are_written() {
+    let pins = |text: &str| parse(text).unwrap().cri.pinned_images;
+    assert_eq!(pins(""), []);
+    let short = pins("[cri]\npinned_images = [\"pause\"]");
+    assert_eq!(short, ["docker.io/library/pause:latest".parse().unwrap()]);
+}
+
+#[test]
 fn wrong_configuration_is_refused_by_name() {
     let check = |text: &str, expect: &str| {
         let error = parse(text).unwrap_err();
@@ -47,6 +55,7 @@ fn wrong_configuration_is_refused_by_name() {
     check("[wm]\ncpus = 3", "wm");
     check("[vm]\ncpus = \"3\"", "invalid type");
     check("[vfio]\ndevices = [\"gpu\"]", "gpu");
+    check("[cri]\npinned_images = [\"Pause\"]", "bad part `Pause`");
     check("[vm]\ncpus = 0", "vm.cpus is 0, it must be at least 1");
     check("deadline_scale = 0", "deadline_scale is 0");
     check("[jail]\nuid = 0", "jail.uid is 0, it must be not root");

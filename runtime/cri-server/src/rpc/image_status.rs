@@ -18,7 +18,7 @@ pub(crate) async fn image_status(
     let store = Arc::clone(&node.store);
     match work::blocking(move || store.resolve(&name)).await? {
         Ok(image) => Ok(ImageStatusResponse {
-            image: Some(translate::image(&image)),
+            image: Some(translate::image(&image, &node.settings.pinned_images)),
             info: info(&image, request.verbose)?,
         }),
         Err(StoreError::NotFound(_)) => Ok(ImageStatusResponse::default()),

@@ -12,7 +12,7 @@ pub(crate) async fn list_images(
     node: &Arc<Node>,
     filter: Option<ImageFilter>,
 ) -> Result<Vec<Image>, Status> {
-    let store = Arc::clone(&node.store);
+    let (store, pins) = (Arc::clone(&node.store), node.settings.pinned_images.clone());
     let listed = work::blocking(move || {
         let wanted = filter.as_ref().and_then(|filter| filter.image.as_ref());
         let named = match wanted.filter(|wanted| !wanted.image.is_empty()) {
@@ -24,7 +24,7 @@ pub(crate) async fn list_images(
             },
         };
         let all = store.list()?;
-        let all = all.iter().map(translate::image);
+        let all = all.iter().map(|image| translate::image(image, &pins));
         let matching =
             all.filter(|image| translate::image_matches(image, filter.as_ref(), named.as_deref()));
         Ok(matching.collect())

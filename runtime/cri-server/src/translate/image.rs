@@ -7,8 +7,8 @@ use images::{Image, ImageUser, Reference};
 
 use crate::note::ImageNames;
 
-/// One image.
-pub(crate) fn image(image: &Image) -> CriImage {
+/// One image; `pins` are the names that the configuration pins.
+pub(crate) fn image(image: &Image, pins: &[Reference]) -> CriImage {
     let (uid, username) = match image.user() {
         ImageUser::Uid(uid) => (Some(Int64Value { value: uid.into() }), String::new()),
         ImageUser::Name(name) => (None, name),
@@ -21,7 +21,15 @@ pub(crate) fn image(image: &Image) -> CriImage {
         uid,
         username,
         spec: None,
-        pinned: image.pinned,
+        pinned: image.pinned || pins.iter().any(|pin| goes_by(image, pin)),
+    }
+}
+
+/// Whether this is one of its names. Where a name has a tag and a digest, the digest says which image is meant.
+fn goes_by(image: &Image, name: &Reference) -> bool {
+    match name.digest() {
+        None => image.names.contains(name),
+        Some(digest) => repo_digests(image).contains(&name.pinned(digest).to_string()),
     }
 }
 
@@ -88,10 +96,11 @@ mod tests {
             let pulled = pulled
                 .iter()
                 .map(|name| name.parse::<Reference>().unwrap().pinned(index));
-            let image = image(&Image {
+            let image = Image {
                 digests: pulled.collect(),
                 ..of(names, "")
-            });
+            };
+            let image = super::image(&image, &[]);
             assert_eq!(image.repo_tags, tags);
             assert_eq!(image.repo_digests, digests);
         };
@@ -132,8 +141,33 @@ mod tests {
             pinned: true,
             ..of(&["busybox"], "")
         };
-        assert!(image(&pinned).pinned);
-        assert!(!image(&of(&["busybox"], "")).pinned);
+        assert!(image(&pinned, &[]).pinned);
+        assert!(!image(&of(&["busybox"], ""), &[]).pinned);
+    }
+
+    #[test]
+    fn image_is_pinned_by_the_names_of_the_configuration() {
+        let manifest = Digest::of(b"manifest");
+        let index = Digest::of(b"index");
+        let check = |pin: &str, expect: bool| {
+            let app: Reference = "r.example/app".parse().unwrap();
+            let image = Image {
+                digests: vec![app.pinned(index)],
+                ..of(&["busybox", "r.example/app:1"], "")
+            };
+            let pins = ["registry.example/pause", pin].map(|pin| pin.parse().unwrap());
+            assert_eq!(super::image(&image, &pins).pinned, expect, "{pin}");
+        };
+        check("busybox", true);
+        check("docker.io/library/busybox:latest", true);
+        check("r.example/app:1", true);
+        check("r.example/app:2", false);
+        check("r.example/app", false);
+        check(&format!("r.example/app@{index}"), true);
+        check(&format!("r.example/app:1@{index}"), true);
+        check(&format!("r.example/app:1@{manifest}"), false);
+        check(&format!("busybox@{manifest}"), true);
+        check(&format!("r.example/other@{index}"), false);
     }
 
     #[test]
@@ -143,7 +177,7 @@ mod tests {
             digest: id,
             ..of(&["busybox"], "")
         };
-        assert_eq!(super::image(&image).repo_digests, Vec::<String>::new());
+        assert_eq!(super::image(&image, &[]).repo_digests, Vec::<String>::new());
         let names = image_names(&image);
         assert_eq!(names.reference, id.to_string());
         assert_eq!(names.name, "docker.io/library/busybox:latest");
@@ -159,7 +193,7 @@ mod tests {
     #[test]
     fn users_are_numbers_or_names() {
         let check = |user: &str, uid: Option<i64>, username: &str| {
-            let image = image(&of(&[], user));
+            let image = image(&of(&[], user), &[]);
             assert_eq!(image.uid.map(|uid| uid.value), uid, "{user}");
             assert_eq!(image.username, username, "{user}");
         };

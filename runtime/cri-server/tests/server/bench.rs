@@ -108,6 +108,7 @@ impl Bench {
                 layers_dir: self.path("layers"),
             },
             images_dir: self.path("images"),
+            pinned_images: Vec::new(),
             registries: Hosts::default(),
             records_dir: self.path("records"),
             pods_dir: self.path("pods"),
