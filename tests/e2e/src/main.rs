@@ -45,6 +45,7 @@ mod cri_shares;
 mod cri_sockets;
 mod cri_stop;
 mod cri_streaming;
+mod cri_tokens;
 mod cri_user_namespaces;
 mod cri_vfio;
 mod cri_vfio_kubelet;
@@ -96,6 +97,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("vfio_jail", vfio_jail::TESTS),
     ("cri_image", cri_image::TESTS),
     ("cri_pull", cri_pull::TESTS),
+    ("cri_tokens", cri_tokens::TESTS),
     ("cri_sandbox", cri_sandbox::TESTS),
     ("cri_container", cri_container::TESTS),
     ("cri_cgroup", cri_cgroup::TESTS),

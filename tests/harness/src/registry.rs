@@ -5,6 +5,7 @@
 //! instead of being pushed: that needs no client, and works before any program runs.
 
 mod storage;
+mod tokens;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,6 +19,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 pub use storage::Storage;
+pub use tokens::{IDENTITY_TOKEN, Token, TokenServer};
 
 const PROGRAM: &str = "docker-registry";
 /// Until it answers: a tenth of a second on hardware.
@@ -27,11 +29,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const SHOWN_BYTES: usize = 2000;
 
 /// Who may read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+#[derive(Clone, Copy, Debug)]
+pub enum Access<'a> {
     Everyone,
     /// Those who say [`USER`] and [`PASSWORD`].
     WithPassword,
+    /// Those who have a token of this server.
+    WithToken(&'a TokenServer),
 }
 
 pub const USER: &str = "reader";
@@ -49,7 +53,7 @@ pub struct Registry {
 
 impl Registry {
     /// Serves a storage, on a port that nobody has.
-    pub fn start(storage: &Storage, access: Access) -> Result<Self> {
+    pub fn start(storage: &Storage, access: Access<'_>) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
         let address = listener.local_addr().context("ask for the free port")?;
         drop(listener);
@@ -153,11 +157,19 @@ impl Drop for Registry {
 }
 
 /// JSON is YAML too, and quotes what must be quoted. Read-only: without it the program wants to write to its storage.
-fn configuration(storage: &Path, address: SocketAddr, access: Access, folder: &Path) -> String {
+fn configuration(storage: &Path, address: SocketAddr, access: Access<'_>, folder: &Path) -> String {
     let auth = match access {
         Access::Everyone => serde_json::Value::Null,
         Access::WithPassword => serde_json::json!({
             "htpasswd": { "realm": "tests", "path": folder.join("htpasswd") }
+        }),
+        Access::WithToken(server) => serde_json::json!({
+            "token": {
+                "realm": server.realm(),
+                "service": tokens::SERVICE,
+                "issuer": tokens::ISSUER,
+                "rootcertbundle": server.certificate(),
+            }
         }),
     };
     let mut configuration = serde_json::json!({

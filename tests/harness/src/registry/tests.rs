@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::{Access, Registry, Storage};
+use super::{Access, Registry, Storage, Token, TokenServer};
 use crate::image::{Compression, ImageBuilder, Layer, MultiArch};
 
 fn program_is_missing(test: &str) -> bool {
@@ -19,12 +19,17 @@ fn program_is_missing(test: &str) -> bool {
 
 /// The head and the body of an answer.
 fn get(registry: &Registry, path: &str) -> (String, Vec<u8>) {
+    get_with(registry, path, "")
+}
+
+/// The same with one more header.
+fn get_with(registry: &Registry, path: &str, header: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(registry.address()).unwrap();
     let accept =
         "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json";
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n{header}Connection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = Vec::new();
@@ -93,4 +98,39 @@ fn registry_with_passwords_wants_one() {
     let registry = Registry::start(&storage, Access::WithPassword).unwrap();
     let (head, _) = get(&registry, "/v2/");
     assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+}
+
+#[test]
+fn registry_with_tokens_wants_one_that_its_server_signed_for_what_is_read() {
+    if program_is_missing("registry_with_tokens_wants_one_that_its_server_signed_for_what_is_read")
+    {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::new(folder.path()).unwrap();
+    let app = image("amd64");
+    storage.put("team/app", "1", &app.content()).unwrap();
+    let (server, other) = (TokenServer::start().unwrap(), TokenServer::start().unwrap());
+    let registry = Registry::start(&storage, Access::WithToken(&server)).unwrap();
+    let check = |server: &TokenServer, repository: &str, expired: bool, expect: &str| {
+        let token = Token {
+            repository,
+            expired,
+        };
+        let header = format!("Authorization: Bearer {}\r\n", server.token(token).unwrap());
+        let (head, _) = get_with(&registry, "/v2/team/app/manifests/1", &header);
+        let log = registry.log();
+        assert!(
+            head.starts_with(expect),
+            "{repository} {expired}: {head}; {log}"
+        );
+    };
+    check(&server, "team/app", false, "HTTP/1.1 200");
+    check(&server, "team/app", true, "HTTP/1.1 401");
+    check(&server, "team/other", false, "HTTP/1.1 401");
+    check(&server, "", false, "HTTP/1.1 401");
+    check(&other, "team/app", false, "HTTP/1.1 401");
+    let (head, _) = get(&registry, "/v2/team/app/manifests/1");
+    assert!(head.contains("service=\"registry-of-tests\""), "{head}");
+    assert_eq!(server.asked(), [""; 0]);
 }
