@@ -123,7 +123,7 @@ fn many(case: &Case) -> Result<()> {
 }
 
 /// Neither sandboxes, nor leases, nor run folders, nor records. The rest is looked for after every test.
-fn nothing_known(case: &Case, daemon: &Daemon<'_>) -> Result<()> {
+pub(crate) fn nothing_known(case: &Case, daemon: &Daemon<'_>) -> Result<()> {
     let listed = daemon.sandboxes()?;
     ensure!(listed.is_empty(), "{listed:?}");
     for folder in [

@@ -126,7 +126,7 @@ fn large(case: &Case) -> Result<(Registry, String)> {
 }
 
 /// Bytes of pulls that are under way.
-fn at_work(case: &Case) -> u64 {
+pub(crate) fn at_work(case: &Case) -> u64 {
     fn size(folder: &Path) -> u64 {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let sizes = entries.map(|entry| match entry.metadata() {

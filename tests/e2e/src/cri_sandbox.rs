@@ -100,24 +100,28 @@ fn given_up(case: &Case) -> Result<()> {
     request.set_timeout(IMPATIENT);
     let given_up = daemon.call(async |mut client| client.run_pod_sandbox(request).await);
     ensure!(given_up.is_err(), "no VM boots in {IMPATIENT:?}");
-    // While it is being made its name is taken; then it is as if it had never been asked for.
-    let deadline = Instant::now() + case.patience.stretch(deadlines::LONG_RUN);
-    let id = loop {
-        match daemon.run_sandbox("web") {
-            Ok(id) => break id,
-            Err(error) => {
-                let reserved = format!("{error:#}").contains("in use");
-                ensure!(reserved && Instant::now() < deadline, "{error:#}");
-            }
-        }
-        thread::park_timeout(LOOK_AGAIN);
-    };
+    let id = run_when_free(&daemon, "web")?;
     ensure!(
         daemon.sandboxes()?.len() == 1,
         "the one that was waited for"
     );
     daemon.remove_sandbox(&id)?;
     Ok(())
+}
+
+/// Runs one whose name somebody gave up: while that is being made its name is taken; then it is as if it had never been asked for.
+pub(crate) fn run_when_free(daemon: &Daemon<'_>, name: &str) -> Result<String> {
+    let deadline = Instant::now() + daemon.case.patience.stretch(deadlines::LONG_RUN);
+    loop {
+        match daemon.run_sandbox(name) {
+            Ok(id) => return Ok(id),
+            Err(error) => {
+                let reserved = format!("{error:#}").contains("in use");
+                ensure!(reserved && Instant::now() < deadline, "{error:#}");
+            }
+        }
+        thread::park_timeout(LOOK_AGAIN);
+    }
 }
 
 fn vm_dies(case: &Case) -> Result<()> {

@@ -16,6 +16,7 @@ mod terminal;
 mod test_host;
 mod test_image;
 mod whole_run;
+mod wire;
 
 mod check;
 mod cri_apparmor;
@@ -24,6 +25,7 @@ mod cri_block;
 mod cri_cgroup;
 mod cri_container;
 mod cri_crash;
+mod cri_deadline;
 mod cri_escape;
 mod cri_events;
 mod cri_exec;
@@ -98,6 +100,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_image", cri_image::TESTS),
     ("cri_pull", cri_pull::TESTS),
     ("cri_tokens", cri_tokens::TESTS),
+    ("cri_deadline", cri_deadline::TESTS),
     ("cri_sandbox", cri_sandbox::TESTS),
     ("cri_container", cri_container::TESTS),
     ("cri_cgroup", cri_cgroup::TESTS),
