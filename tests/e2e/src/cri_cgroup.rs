@@ -139,6 +139,9 @@ fn refused(case: &Case) -> Result<()> {
         Code::InvalidArgument,
         "linux.cgroup_parent",
     )?;
+    let nobody = daemon.run_configured(daemon.sandbox_config("web")?, "nobody");
+    let words = "there is no runtime handler \"nobody\"";
+    expect_failure(nobody, Code::InvalidArgument, words)?;
     // Twice what gRPC takes where nobody says otherwise.
     let mut large = daemon.sandbox_config("web")?;
     large.annotations = [("large".to_owned(), "x".repeat(8 << 20))].into();

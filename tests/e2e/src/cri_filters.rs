@@ -13,6 +13,9 @@ use tonic::Status;
 
 use crate::daemon::Daemon;
 
+/// How much of an id people type.
+const TYPED: usize = 13;
+
 /// A pod and its one container, both labelled with the pod's name.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -77,6 +80,7 @@ pub(crate) fn check_when_one_has_stopped(daemon: &Daemon<'_>, members: &[Member;
     for (filter, expect) in [
         (by, "one two"),
         (by.id(id), "one"),
+        (by.id(&id[..TYPED]), "one"),
         (by.app("one"), "one"),
         (by.state(ready), "two"),
         (by.state(not_ready), "one"),
@@ -94,7 +98,9 @@ pub(crate) fn check_when_one_has_stopped(daemon: &Daemon<'_>, members: &[Member;
     for (filter, expect) in [
         (by, "one two"),
         (by.id(id), "one"),
+        (by.id(&id[..TYPED]), "one"),
         (by.sandbox(sandbox), "one"),
+        (by.sandbox(&sandbox[..TYPED]), "one"),
         (by.app("one"), "one"),
         (by.state(running), "two"),
         (by.state(exited), "one"),

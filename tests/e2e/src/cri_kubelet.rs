@@ -198,6 +198,12 @@ impl<'a> Kubelet<'a> {
         let answer = answer.with_context(|| format!("log: {}", self.daemon.log()))?;
         let status = self.daemon.sandbox_status(&answer.pod_sandbox_id)?;
         ensure!(status.annotations == self.config.annotations, "{status:?}");
+        let linux = status.linux.and_then(|linux| linux.namespaces);
+        let options = linux.and_then(|namespaces| namespaces.options);
+        ensure!(
+            options == Some(namespaces()),
+            "kubelet makes it anew where these are others: {options:?}"
+        );
         ensure!(
             status.network.is_some_and(|network| !network.ip.is_empty()),
             "it has an IP"

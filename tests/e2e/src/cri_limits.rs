@@ -210,6 +210,8 @@ fn statistics(case: &Case) -> Result<()> {
     let sandbox = daemon.run_sandbox("web")?;
     let mut config = daemon.script("main", SLEEP);
     config.labels = [("app".to_owned(), "web".to_owned())].into();
+    config.annotations = [("note".to_owned(), "of the container".to_owned())].into();
+    let annotations = config.annotations.clone();
     let id = daemon.create(&sandbox, config)?;
     daemon.start_container(&id)?;
     let created = daemon.create(&sandbox, daemon.script("idle", SLEEP))?;
@@ -218,6 +220,7 @@ fn statistics(case: &Case) -> Result<()> {
     let metadata = about.metadata.context("its name")?;
     let app = about.labels.get("app").map(String::as_str);
     ensure!((metadata.name.as_str(), app) == ("main", Some("web")));
+    ensure!(about.annotations == annotations, "{:?}", about.annotations);
     let used = processor_time(&stats)?;
     let burnt = daemon.exec(&id, "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done", 60)?;
     ensure!(burnt.exit_code == 0, "{burnt:?}");
