@@ -6,7 +6,9 @@
 //! when a file is opened, and when its time has changed.
 
 mod amend;
+mod files;
 mod init;
+mod numbers;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ use rustix::{
 };
 use thiserror::Error;
 
-use self::amend::Terms;
+use self::{amend::Terms, files::Files};
 
 /// Operations of FUSE that are told apart here (enum fuse_opcode of include/uapi/linux/fuse.h).
 const FORGET: u32 = 2;
@@ -46,7 +48,7 @@ pub struct SessionError(#[source] io::Error);
 /// Answers messages, on any number of threads.
 pub struct Session {
     files: Arc<PassthroughFs>,
-    server: Server<Arc<PassthroughFs>>,
+    server: Server<Files>,
 }
 
 impl Session {
@@ -64,7 +66,7 @@ impl Session {
         let files = PassthroughFs::new(config).map_err(SessionError)?;
         files.import().map_err(SessionError)?;
         let files = Arc::new(files);
-        let server = Server::new(Arc::clone(&files));
+        let server = Server::new(Files::new(Arc::clone(&files)));
         Ok(Self { files, server })
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::unix::{fs::symlink, net::UnixListener},
+    os::unix::{
+        fs::{MetadataExt, symlink},
+        net::UnixListener,
+    },
     path::Path,
     process::Command,
 };
@@ -10,7 +13,7 @@ use std::{
 use share_client::{Access, AddError, MountError};
 
 use crate::{
-    fuse::{Body, MKDIR},
+    fuse::{Body, GETATTR, LOOKUP, MKDIR, OPENDIR, READDIR, u32_at, u64_at},
     stage::Scene,
 };
 
@@ -220,4 +223,57 @@ fn what_can_not_be_shared_is_said_and_leaves_nothing() {
         }
     }
     assert_eq!((scene.mounts(), scene.server.record()), before);
+}
+
+/// The number that a guest has of a file, as lookup and getattr say it, and as its folder lists it.
+fn numbers(scene: &Scene, folder: u64, name: &str) -> [u64; 3] {
+    let guest = &scene.guest;
+    // struct fuse_entry_out: the file's attributes are behind 40 bytes, and the number is first of them.
+    let entry = guest.ask(LOOKUP, folder, &Body::new().name(name)).unwrap();
+    let file = u64_at(&entry, 0);
+    let about = guest.ask(GETATTR, file, &Body::new().u64(0).u64(0));
+    let handle = guest.ask(OPENDIR, folder, &Body::new().u64(0)).unwrap();
+    let list = Body::new().u64(u64_at(&handle, 0)).u64(0).u32(4096);
+    let list = list.u32(0).u64(0).u64(0);
+    let listed = guest.ask(READDIR, folder, &list).unwrap();
+    // struct fuse_dirent: number, offset, length of the name, kind, name; padded to 8 bytes.
+    let mut rest = &listed[..];
+    let listed = loop {
+        let length = u32_at(rest, 16) as usize;
+        if &rest[24..24 + length] == name.as_bytes() {
+            break u64_at(rest, 0);
+        }
+        rest = &rest[(24 + length).next_multiple_of(8)..];
+    };
+    [u64_at(&entry, 40), u64_at(&about.unwrap(), 16), listed]
+}
+
+#[test]
+fn files_of_two_file_systems_have_two_numbers() {
+    let Some(mut scene) = Scene::set() else {
+        return;
+    };
+    let (one, two) = (scene.path("one"), scene.path("two"));
+    let _mounted = [Tmpfs::mount(&one), Tmpfs::mount(&two)];
+    for folder in [&one, &two] {
+        fs::write(folder.join("file"), "x").unwrap();
+    }
+    let host = |folder: &Path| fs::metadata(folder.join("file")).unwrap().ino();
+    assert_eq!(host(&one), host(&two), "two new tmpfs count alike");
+    let root = scene.share(Access::Writable);
+    let one = scene.guest.lookup(root, "one").unwrap();
+    let two = scene.guest.lookup(root, "two").unwrap();
+    let of_one = numbers(&scene, one, "file");
+    let of_two = numbers(&scene, two, "file");
+    assert_ne!(of_one[0], of_two[0]);
+    for numbers in [of_one, of_two] {
+        assert_eq!(numbers, [numbers[0]; 3]);
+    }
+    // Another share of one of them is of the same device.
+    let name = scene
+        .server
+        .add(&scene.path("two"), Access::ReadOnly)
+        .unwrap();
+    let again = scene.guest.lookup(1, &name).unwrap();
+    assert_eq!(numbers(&scene, again, "file"), of_two);
 }
