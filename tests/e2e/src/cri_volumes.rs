@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
         killed,
     ),
     ("config_map_that_is_swapped_is_followed", swapped),
+    ("fifty_files_are_swapped_under_a_watcher", watched),
     ("memory_is_shared_and_limited", memory),
     ("images_are_mounted_read_only", images),
     ("what_cannot_be_mounted_is_refused_by_name", refused),
@@ -138,6 +139,49 @@ fn swapped(case: &Case) -> Result<()> {
     let said = String::from_utf8(log_text(&daemon.logs().join("main.log"), "stdout")?)?;
     ensure!(status.exit_code == 0, "{said:?}: {status:?}");
     ensure!(said.starts_with("440 0 2000\n"), "{said:?}");
+    daemon.remove_sandbox(&sandbox)?;
+    Ok(())
+}
+
+fn watched(case: &Case) -> Result<()> {
+    let daemon = Daemon::start(case)?;
+    let sandbox = daemon.run_sandbox("web")?;
+    let map = pod_folder(case)?.join("volumes/kubernetes.io~configmap/large");
+    fs::create_dir_all(&map)?;
+    let write = |version: &str| {
+        let new = map.join(format!("..{version}"));
+        fs::create_dir(&new)?;
+        for number in 0..50 {
+            fs::write(new.join(format!("f{number}")), version.repeat(25_600))?;
+        }
+        let old = fs::read_link(map.join("..data")).ok();
+        symlink(format!("..{version}"), map.join("..data_tmp"))?;
+        fs::rename(map.join("..data_tmp"), map.join("..data"))?;
+        for number in (0..50).filter(|_| old.is_none()) {
+            symlink(format!("..data/f{number}"), map.join(format!("f{number}")))?;
+        }
+        old.map_or(Ok(()), |old| fs::remove_dir_all(map.join(old)))
+    };
+    write("v000")?;
+    let suite = Mount {
+        readonly: true,
+        ..mount("/suite", &case.dist().join("storage-suite"))
+    };
+    let mounts = vec![suite, mount("/map", &map)];
+    let script = "/suite follow /map last 2>&1 && ls -A /map | grep -c '^\\.\\.'";
+    let config = with(&daemon, "main", script, mounts);
+    let id = run(&daemon, &sandbox, config)?;
+    for number in 1..100 {
+        write(&format!("v{number:03}"))?;
+    }
+    write("last")?;
+    let status = daemon.ended(&id)?;
+    let said = String::from_utf8(log_text(&daemon.logs().join("main.log"), "stdout")?)?;
+    let expect = "50 files, 5120000 bytes\n2\n";
+    ensure!(
+        status.exit_code == 0 && said == expect,
+        "{said:?}: {status:?}"
+    );
     daemon.remove_sandbox(&sandbox)?;
     Ok(())
 }

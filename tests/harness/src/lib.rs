@@ -11,6 +11,7 @@
 //! - [`listing`]: a tree of files as text, and what differs between two; the program `list-tree` prints one
 //! - [`posix`]: what Linux does with files, asked of one folder; the program `storage-suite posix` prints it
 //! - [`spdy`]: a client of exec, attach and port-forward, as Kubernetes' clients speak it
+//! - [`swapped`]: what a watcher sees of a folder that the kubelet replaces; the program `storage-suite follow` is one
 //! - [`cofferdam`]: the program under test with a state of its own, and what it may have left behind
 //! - [`probe`]: root, KVM, virtualisation; a test that misses one says so aloud
 //!
@@ -28,6 +29,7 @@ pub mod probe;
 pub mod registry;
 pub mod samples;
 pub mod spdy;
+pub mod swapped;
 mod sys;
 pub mod tar_items;
 pub mod unpacked;

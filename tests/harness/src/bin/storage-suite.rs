@@ -7,11 +7,13 @@ use anyhow::{Result, bail};
 use harness::durability;
 use harness::escape::Escape;
 use harness::posix;
+use harness::swapped;
 
 const HELP: &str = "\
 usage: storage-suite posix FOLDER
        storage-suite escape|handles SHARE OTHER OUTSIDE
        storage-suite write TARGET PROGRESS
+       storage-suite follow FOLDER LAST
 
 posix   makes the same calls as anywhere else in FOLDER, which is empty before and after, and prints a line
         for each case with what came out.
@@ -19,6 +21,8 @@ escape  tries to get from the shared folders SHARE and OTHER to OUTSIDE, which i
         neighbour of SHARE, and prints which way leads there.
 handles tries only what takes CAP_DAC_READ_SEARCH.
 write   writes blocks to TARGET and syncs them, until it is killed, and says in PROGRESS how far it is.
+follow  reads all of FOLDER, which the kubelet replaces, after each event of inotify's, until its files say
+        LAST, and fails when it has seen a file of two versions.
 ";
 
 fn main() -> Result<()> {
@@ -31,6 +35,7 @@ fn main() -> Result<()> {
         ["write", target, progress] => {
             durability::write(Path::new(target), Path::new(progress), u64::MAX)?;
         }
+        ["follow", folder, last] => swapped::follow(Path::new(folder), last, &mut output)?,
         [what @ ("escape" | "handles"), share, other, outside] => {
             let escape = Escape {
                 share: share.into(),
