@@ -42,11 +42,11 @@ use crate::{
     teardown::Held,
     volumes::Watcher,
 };
-pub(crate) use command::Command;
+pub(crate) use command::{Command, executed, first_process};
 use command::{ExitSender, Reply};
-pub(crate) use containers::{executed, first_process};
 use deeds::Outcome;
 pub(crate) use deeds::open_streams;
+use devices::Devices;
 use entry::Entry;
 
 /// Commands that wait for the owner.
@@ -87,23 +87,22 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
     let home = held.as_ref().and_then(|held| held.home.clone());
     let monitor = home.as_ref().and_then(Home::monitor);
     let cgroup = held.as_ref().and_then(|held| held.cgroup.as_ref());
-    let agents = held.as_ref().zip(agent.as_ref());
-    let shares = held
-        .as_ref()
-        .and_then(|held| devices::shares(held, share_server, deadlines));
     // Only a pod that was just launched says how long that took.
     let known = launch.is_none().then_some(containers.as_slice());
-    let block_devices =
-        agents.and_then(|(held, agent)| devices::block_devices(held, agent, known, deadlines));
+    let devices = Devices::begin(
+        held.as_ref().zip(agent.as_ref()),
+        known,
+        share_server,
+        deadlines,
+    );
     let entries = containers
         .into_iter()
         .map(|container| (container.id.clone(), Entry::recovered(container)))
         .collect();
-    let note = Arc::new(record.note.clone());
     let mut owner = Owner {
         status: watch::Sender::new(Arc::new(PodStatus {
             id: record.id.clone(),
-            note,
+            note: Arc::new(record.note.clone()),
             created_at_ns: record.created_at_ns,
             phase: record.phase.clone(),
             containers: BTreeMap::new(),
@@ -120,11 +119,11 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         phase,
         entries,
         watched: HashMap::new(),
-        deeds: JoinSet::new(),
+        deeds: JoinSet::from_iter(devices.shares_lost.map(deeds::hear_of_lost_shares)),
         watchers: BTreeMap::new(),
         answerers: BTreeMap::new(),
-        shares,
-        block_devices,
+        shares: devices.shares,
+        block_devices: devices.block_devices,
         stop_replies: Vec::new(),
         forget_replies: Vec::new(),
         deadlines,

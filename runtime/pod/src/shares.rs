@@ -2,22 +2,28 @@
 //! tree. Main type: [`Shares`]. Above: `volumes` and `owner`; below: `share-client` and `vm-client`.
 //!
 //! One task owns the server; who wants a share asks it. What it has is kept in the run folder, from which a daemon after this one goes on.
-//! The server ends with the VM, whose end of their socket closes, and with the pod's cgroup.
+//! The server ends with the VM, whose end of their socket closes, and with the pod's cgroup. One that ends before has taken the guest's open files with it, and
+//! no other can know them: the pod is over, and its owner hears why.
 
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use model::VolumeId;
 use serde::{Deserialize, Serialize};
-use share_client::{Access, Server, ServerPlan, ServerRecord};
-use tokio::sync::{mpsc, oneshot};
+use share_client::{Access, ProcessError, Server, ServerPlan, ServerRecord};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use vm_client::{Monitor, PciAddress, SharePlan, ShareTag};
 
-use crate::{Deadlines, cgroup::Cgroup, error::PodError, volumes};
+use crate::{Deadlines, cgroup::Cgroup, error::PodError, volumes, watched::watched};
 
 /// What the guest mounts the tree by; the agent knows it.
 const TAG: &str = "cofferdam";
@@ -72,6 +78,19 @@ struct Record {
 struct Keeper {
     parts: Parts,
     live: Option<Live>,
+    /// Of the server, once there is one: it can be read when that has ended.
+    watched: Option<AsyncFd<OwnedFd>>,
+    /// Until it has been told.
+    lost: Option<oneshot::Sender<SharesLost>>,
+}
+
+/// The server has ended, and its VM has not.
+#[derive(Debug)]
+pub(crate) struct SharesLost;
+
+impl SharesLost {
+    /// For a pod's record.
+    pub(crate) const CAUSE: &str = "its share server ended, and with it all that the pod had open of shared folders of the node";
 }
 
 /// A server that is on the VM's bus.
@@ -82,11 +101,18 @@ struct Live {
 }
 
 impl Shares {
-    /// Begins the task. A server that the record names is attached to when it is needed.
-    pub(crate) fn begin(parts: Parts) -> Self {
+    /// Begins the task, and says where it tells that the server is lost.
+    pub(crate) fn begin(parts: Parts) -> (Self, oneshot::Receiver<SharesLost>) {
         let (wanted, inbox) = mpsc::channel(WAITING);
-        tokio::spawn(Keeper { parts, live: None }.run(inbox));
-        Self(wanted)
+        let (lost, told) = oneshot::channel();
+        let keeper = Keeper {
+            parts,
+            live: None,
+            watched: None,
+            lost: Some(lost),
+        };
+        tokio::spawn(keeper.run(inbox));
+        (Self(wanted), told)
     }
 
     /// The share of this path, put into the tree if it is not there yet. Containers that mount the same path with the same right have
@@ -107,10 +133,60 @@ impl Shares {
 
 impl Keeper {
     async fn run(mut self, mut inbox: mpsc::Receiver<Wanted>) {
-        while let Some(wanted) = inbox.recv().await {
-            let shared = self.get(wanted.path, wanted.access).await;
-            // Who went away finds the share when it comes again.
-            drop(wanted.reply.send(shared));
+        self.resume().await;
+        loop {
+            tokio::select! {
+                wanted = inbox.recv() => {
+                    let Some(wanted) = wanted else { return };
+                    let shared = self.get(wanted.path, wanted.access).await;
+                    // Who went away finds the share when it comes again.
+                    drop(wanted.reply.send(shared));
+                }
+                () = ended(self.watched.as_ref()) => {
+                    self.watched = None;
+                    self.tell_lost().await;
+                }
+            }
+        }
+    }
+
+    /// Attaches to the server that a daemon before this one launched, if there is one.
+    async fn resume(&mut self) {
+        let folder = self.parts.folder.clone();
+        let resumed = match blocking(move || read(&folder)).await {
+            Ok(Some(record)) => attach(record),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        match resumed {
+            Ok(live) => self.keep(live),
+            Err(PodError::ShareServerLost(ProcessError::Gone { .. })) => self.tell_lost().await,
+            // Who needs a share is told.
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the pod's share server can't be attached to");
+            }
+        }
+    }
+
+    fn keep(&mut self, live: Live) {
+        let watched = live.server.watch().and_then(watched);
+        let watched = watched.inspect_err(|error| {
+            tracing::warn!(%error, "the end of a share server will not be noticed");
+        });
+        self.watched = watched.ok();
+        self.live = Some(live);
+    }
+
+    /// Unless the VM ends, too, of which the server's end is a part.
+    async fn tell_lost(&mut self) {
+        let patience = self.parts.deadlines.stop;
+        if timeout(patience, self.parts.monitor.ended()).await.is_ok() {
+            return;
+        }
+        if let Some(lost) = self.lost.take() {
+            // An owner that is gone need not know.
+            drop(lost.send(SharesLost));
         }
     }
 
@@ -119,7 +195,11 @@ impl Keeper {
         let volume = volumes::of_share(&key)?;
         let mut live = match self.live.take() {
             Some(live) => live,
-            None => self.open().await?,
+            None => {
+                let opened = self.open().await?;
+                self.keep(opened);
+                self.live.take().ok_or(PodError::TornDown)?
+            }
         };
         let name = live.names.get(&key).cloned();
         let (live, name) = match name {
@@ -147,12 +227,7 @@ impl Keeper {
     async fn open(&self) -> Result<Live, PodError> {
         let folder = self.parts.folder.clone();
         if let Some(record) = blocking(move || read(&folder)).await? {
-            let server = Server::attach(record.server).map_err(PodError::ShareServerLost)?;
-            return Ok(Live {
-                server,
-                device: record.device,
-                names: record.names,
-            });
+            return attach(record);
         }
         let cgroup = match &self.parts.cgroup {
             Some(cgroup) => Some(cgroup.processes().map_err(PodError::Cgroup)?),
@@ -181,6 +256,24 @@ impl Keeper {
         })
         .await
     }
+}
+
+fn attach(record: Record) -> Result<Live, PodError> {
+    let server = Server::attach(record.server).map_err(PodError::ShareServerLost)?;
+    Ok(Live {
+        server,
+        device: record.device,
+        names: record.names,
+    })
+}
+
+async fn ended(watched: Option<&AsyncFd<OwnedFd>>) {
+    let readable = match watched {
+        Some(watched) => watched.readable().await.map(drop),
+        None => std::future::pending().await,
+    };
+    // It fails when the runtime ends, and nobody is there to be told.
+    drop(readable);
 }
 
 fn add(

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
@@ -117,6 +118,14 @@ impl Server {
             started: self.process.started(),
             shares: self.shares.clone(),
         }
+    }
+
+    /// A descriptor that can be read when the server has ended (pidfd_open(2)).
+    ///
+    /// # Errors
+    /// When this process has no descriptor left.
+    pub fn watch(&self) -> io::Result<OwnedFd> {
+        self.process.as_fd().try_clone_to_owned()
     }
 
     /// Has it ended?

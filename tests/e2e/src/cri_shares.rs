@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use cri::v1::Mount;
+use cri::v1::{Mount, PodSandboxState};
 use tonic::Code;
 
 use crate::Test;
@@ -17,7 +17,7 @@ use crate::mounting::{finish, mount, run, with};
 pub(crate) const TESTS: &[Test] = &[
     ("folder_and_file_are_shared_both_ways", both_ways),
     ("mount_of_the_node_appears_in_a_running_container", later),
-    ("share_server_that_dies_fails_its_shares_alone", dies),
+    ("share_server_that_dies_ends_its_pod_with_the_cause", dies),
     ("shares_live_over_a_killed_daemon", killed),
     ("share_of_nothing_is_refused_by_name", missing),
 ];
@@ -128,28 +128,53 @@ fn later(case: &Case) -> Result<()> {
 }
 
 fn dies(case: &Case) -> Result<()> {
-    let daemon = Daemon::start(case)?;
-    let sandbox = daemon.run_sandbox("web")?;
-    let folder = case.folder().join("shared");
+    let mut daemon = Daemon::start(case)?;
+    ended_pod(case, &mut daemon, "heard", false)?;
+    // The next daemon finds out.
+    ended_pod(case, &mut daemon, "found", true)
+}
+
+/// Runs a pod, kills its share server, and sees the pod end with the cause. `away`: while there is no daemon.
+fn ended_pod(case: &Case, daemon: &mut Daemon<'_>, name: &str, away: bool) -> Result<()> {
+    let sandbox = daemon.run_sandbox(name)?;
+    let folder = case.folder().join(name);
     fs::create_dir(&folder)?;
-    let script = "while cat /v/file >/dev/null; do sleep 0.1; done; echo failed";
+    let script = "trap '' TERM; while cat /v/file >/dev/null; do sleep 0.1; done; echo failed; while :; do sleep 1; done";
     fs::write(folder.join("file"), "x")?;
-    let config = with(&daemon, "main", script, vec![mount("/v", &folder)]);
+    let config = with(daemon, name, script, vec![mount("/v", &folder)]);
     let log = daemon.logs().join(&config.log_path);
-    let id = run(&daemon, &sandbox, config)?;
+    let id = run(daemon, &sandbox, config)?;
     let [server] = servers()?[..] else {
         anyhow::bail!("not one server");
     };
+    if away {
+        daemon.kill()?;
+    }
     let killed = Command::new("kill")
         .args(["-9", &server.to_string()])
         .status()?;
     ensure!(killed.success());
+    if away {
+        daemon.resume()?;
+    }
     let status = daemon.ended(&id)?;
-    ensure!(status.exit_code == 0, "{status:?}");
+    ensure!(status.exit_code == 137, "{status:?}");
     ensure!(log_text(&log, "stdout")? == b"failed\n");
-    // The pod is as it was but for that.
-    let said = finish(&daemon, &sandbox, daemon.script("other", "echo fine"))?;
-    ensure!(said == (0, "fine\n".to_owned()), "{said:?}");
+    let until = Instant::now() + PATIENCE;
+    let status = loop {
+        let status = daemon.sandbox_status(&sandbox)?;
+        if status.state() == PodSandboxState::SandboxNotready && servers()?.is_empty() {
+            break status;
+        }
+        ensure!(Instant::now() < until, "{status:?}");
+        std::thread::yield_now();
+    };
+    let shown = case.tell(&["inspect", &sandbox])?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    ensure!(
+        shown.contains("its share server ended"),
+        "{status:?} {shown}"
+    );
     daemon.remove_sandbox(&sandbox)?;
     Ok(())
 }

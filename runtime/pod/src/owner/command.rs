@@ -79,3 +79,15 @@ impl std::fmt::Debug for Command {
         })
     }
 }
+
+pub(crate) fn first_process(container: &ContainerId) -> ProcessRef {
+    executed(container, "")
+}
+
+/// A process that an exec made.
+pub(crate) fn executed(container: &ContainerId, exec_id: &str) -> ProcessRef {
+    ProcessRef {
+        container_id: container.to_string(),
+        exec_id: exec_id.to_owned(),
+    }
+}

@@ -481,19 +481,8 @@ impl Owner {
             }
             Outcome::Silent => self.happened(PodFact::Silent).await,
             Outcome::TornDown(result) => self.torn_down(result).await,
+            Outcome::SharesLost => self.shares_lost().await,
             Outcome::Nothing => {}
         }
-    }
-}
-
-pub(crate) fn first_process(container: &ContainerId) -> ProcessRef {
-    executed(container, "")
-}
-
-/// A process that an exec made.
-pub(crate) fn executed(container: &ContainerId, exec_id: &str) -> ProcessRef {
-    ProcessRef {
-        container_id: container.to_string(),
-        exec_id: exec_id.to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 use vm_client::PciAddress;
 
-use super::containers::{StartedContainer, first_process};
+use super::{command::first_process, containers::StartedContainer};
 use crate::{
     Deadlines,
     block_devices::BlockDevices,
@@ -23,6 +23,7 @@ use crate::{
     launch::{agent_call, while_alive},
     output::{Follower, Following},
     plan::RootSegment,
+    shares::SharesLost,
     teardown::{Held, teardown},
     volumes::{self, Carriers},
 };
@@ -58,6 +59,7 @@ pub(super) enum Outcome {
     /// The containers of a pod that is being stopped have ended, or had their time.
     Silent,
     TornDown(Result<(), PodError>),
+    SharesLost,
     Nothing,
 }
 
@@ -430,6 +432,14 @@ pub(super) async fn silence(
     drop(timeout(deadlines.call, kill).await);
     sleep(deadlines.drain).await;
     Outcome::Silent
+}
+
+/// Waits until the pod's shares are lost, or nobody has them any more.
+pub(super) async fn hear_of_lost_shares(lost: oneshot::Receiver<SharesLost>) -> Outcome {
+    match lost.await {
+        Ok(SharesLost) => Outcome::SharesLost,
+        Err(_over) => Outcome::Nothing,
+    }
 }
 
 pub(super) async fn tear_down(held: Held, deadlines: Deadlines) -> Outcome {

@@ -1,9 +1,10 @@
 //! What brings things of the host to the bus of the owner's VM: tasks for folders and block devices, begun here, and what takes a container's away again
-//! where there will be no container. Main functions: [`shares`], [`block_devices`].
+//! where there will be no container. Main type: [`Devices`].
 
 use std::{path::PathBuf, sync::Arc};
 
 use agent_client::Agent;
+use tokio::sync::oneshot;
 
 use super::{Owner, deeds, entry::Entry};
 use crate::{
@@ -11,11 +12,44 @@ use crate::{
     block_devices::{self, BlockDevices},
     container::Container,
     home::Home,
-    shares::{self, Shares},
+    shares::{self, Shares, SharesLost},
     teardown::Held,
 };
 
-pub(super) fn shares(held: &Held, program: PathBuf, deadlines: Deadlines) -> Option<Shares> {
+/// The tasks; none where there is no VM.
+#[derive(Default)]
+pub(super) struct Devices {
+    pub(super) shares: Option<Shares>,
+    /// Tells that there are no shares any more.
+    pub(super) shares_lost: Option<oneshot::Receiver<SharesLost>>,
+    pub(super) block_devices: Option<BlockDevices>,
+}
+
+impl Devices {
+    /// With the containers that a record knows of, if the pod was not just launched.
+    pub(super) fn begin(
+        live: Option<(&Held, &Agent)>,
+        known: Option<&[Container]>,
+        share_server: PathBuf,
+        deadlines: Deadlines,
+    ) -> Self {
+        let Some((held, agent)) = live else {
+            return Self::default();
+        };
+        let (shares, shares_lost) = shares(held, share_server, deadlines).unzip();
+        Self {
+            shares,
+            shares_lost,
+            block_devices: block_devices(held, agent, known, deadlines),
+        }
+    }
+}
+
+fn shares(
+    held: &Held,
+    program: PathBuf,
+    deadlines: Deadlines,
+) -> Option<(Shares, oneshot::Receiver<SharesLost>)> {
     let parts = shares::Parts {
         program,
         folder: held.folder.path().to_owned(),
@@ -26,8 +60,7 @@ pub(super) fn shares(held: &Held, program: PathBuf, deadlines: Deadlines) -> Opt
     Some(Shares::begin(parts))
 }
 
-/// With the containers that a record knows of, if the pod was not just launched.
-pub(super) fn block_devices(
+fn block_devices(
     held: &Held,
     agent: &Agent,
     known: Option<&[Container]>,

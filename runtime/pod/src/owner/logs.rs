@@ -3,10 +3,7 @@
 use agent_client::AgentError;
 use model::ContainerId;
 
-use super::{
-    Owner, Reply,
-    containers::{StartedContainer, first_process},
-};
+use super::{Owner, Reply, command::first_process, containers::StartedContainer};
 use crate::{
     error::PodError,
     handle::Streams,

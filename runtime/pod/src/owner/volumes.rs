@@ -5,8 +5,13 @@ use super::{Owner, entry::Entry};
 use crate::{
     container::Container,
     plan::{Hold, MountPlan, RootSegment, VolumeSource},
+    shares::SharesLost,
     sockets::Answerer,
-    state::container::Stage,
+    state::{
+        container::Stage,
+        pod::{Fact, Phase},
+    },
+    status::PodPhase,
     volumes::{Mounted, Source, Watcher},
 };
 
@@ -63,6 +68,19 @@ impl Owner {
                 || Answerer::begin(agent.clone(), id.clone(), path.to_owned(), self.deadlines);
             self.answerers.entry(id.clone()).or_insert_with(begin);
         }
+    }
+
+    /// A pod whose folders all fail is ended, so that who keeps it makes it anew: its containers first, with their last words.
+    pub(super) async fn shares_lost(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let cause = SharesLost::CAUSE;
+        tracing::warn!(cause, "the pod is ended");
+        self.record.phase = PodPhase::Stopped {
+            cause: Some(cause.to_owned()),
+        };
+        self.happened(Fact::StopAsked).await;
     }
 
     /// Those that no container mounts any more are followed, and answered at, no more.
