@@ -1,6 +1,7 @@
 //! The server's side of agent.proto: each method decodes and checks, calls, and encodes.
 
 mod making;
+mod mount_volume;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -25,7 +26,7 @@ use crate::{
     scratch::Scratch,
     start::{self, ContainerPlan, PidPlan, RootPlan, StdioPlan, window_size},
     usage,
-    volumes::{SocketPlan, VolumeMount, Volumes},
+    volumes::{VolumeMount, Volumes},
 };
 
 use making::{Making, make_pod, mount_scratch};
@@ -172,22 +173,7 @@ impl Agent for Service {
         _context: &TtrpcContext,
         request: wire::MountVolumeRequest,
     ) -> ttrpc::Result<wire::MountVolumeResponse> {
-        let id = VolumeId::parse(&request.volume_id)?;
-        let deadline = Duration::from_millis(request.timeout_ms).min(MAX_DEVICE_DEADLINE);
-        let volumes = self.volumes.clone();
-        if !request.files.is_empty() {
-            let files = self.image_files(&request.files)?;
-            to_its_end(async move { volumes.mount_files(id, files).await }).await?;
-            return Ok(wire::MountVolumeResponse::default());
-        }
-        if let Some(socket) = request.socket.as_ref() {
-            let plan = SocketPlan::parse(socket)?;
-            to_its_end(async move { volumes.listen(id, plan).await }).await?;
-            return Ok(wire::MountVolumeResponse::default());
-        }
-        let address = request.pci_address.parse()?;
-        let share = request.share;
-        to_its_end(async move { volumes.mount(id, address, share, deadline).await }).await?;
+        mount_volume::mount_volume(self, request).await?;
         Ok(wire::MountVolumeResponse::default())
     }
 

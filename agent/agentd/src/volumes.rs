@@ -2,14 +2,16 @@
 //! agent's state:
 //!
 //! ```text
-//! <state>/.volumes/<id>/           a tmpfs; for a disk, a share or a socket an empty folder
+//! <state>/.volumes/<id>/           a tmpfs; for a disk, a share, a socket or huge pages an empty folder
 //!                       new/       a tree that is being written
 //!                       content/   what containers see; it is there when the volume is
 //! <state>/.shares                  the pod's virtio-fs, mounted when the first share is
 //! ```
 
 mod bind;
+mod huge_pages;
 mod mount;
+mod root;
 mod socket;
 mod swap;
 mod tree;
@@ -30,6 +32,7 @@ use tokio::net::UnixListener;
 use self::socket::Sockets;
 pub(crate) use self::{
     bind::{VolumeMount, release},
+    huge_pages::HugePagesPlan,
     socket::SocketPlan,
 };
 use crate::{
@@ -128,6 +131,15 @@ impl Volumes {
     pub(crate) async fn mount_files(&self, id: VolumeId, files: ImageFiles) -> Result<(), Fault> {
         self.put(id, move |content| mount::image_files(&files, content))
             .await
+    }
+
+    /// Mounts huge pages of the guest.
+    pub(crate) async fn mount_huge_pages(
+        &self,
+        id: VolumeId,
+        plan: HugePagesPlan,
+    ) -> Result<(), Fault> {
+        self.put(id, move |content| plan.mount(content)).await
     }
 
     /// Makes a socket that the host answers.

@@ -35,7 +35,7 @@ pub use socket::{Caller, HostSocket, Waiting};
 pub use stdin::StdinSink;
 pub use usage::{InterfaceUsage, PodUsage, Pressure, PressureShare, Traffic, Usage};
 pub use volume::{
-    MOST_TREE_BYTES, MOST_TREE_ENTRIES, MountSource, TreeEntry, TreeKind, VolumeMount,
+    MOST_TREE_BYTES, MOST_TREE_ENTRIES, MountSource, TreeEntry, TreeKind, VolumeMount, VolumeRoot,
 };
 
 /// Which of a process's streams of output.

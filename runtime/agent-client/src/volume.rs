@@ -7,7 +7,7 @@ use agent::{
     MAX_VOLUME_BYTES, MAX_VOLUME_ENTRIES,
     agent::{self as wire, volume_entry::Kind},
 };
-use model::{Mount, VolumeId};
+use model::{HugePages, Mount, VolumeId};
 
 use crate::{
     AgentError,
@@ -53,6 +53,26 @@ impl fmt::Debug for TreeKind {
             Self::Folder { mode } => write!(out, "Folder({mode:o})"),
             Self::File { mode, content } => write!(out, "File({mode:o}, {} bytes)", content.len()),
             Self::Link { target } => write!(out, "Link({target:?})"),
+        }
+    }
+}
+
+/// How the root folder of a volume looks that the guest has for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VolumeRoot {
+    /// Permission bits.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl From<VolumeRoot> for wire::VolumeRoot {
+    fn from(root: VolumeRoot) -> Self {
+        Self {
+            mode: root.mode,
+            uid: root.uid,
+            gid: root.gid,
+            ..Self::default()
         }
     }
 }
@@ -167,6 +187,32 @@ impl Agent {
         let request = wire::MountVolumeRequest {
             volume_id: id.to_string(),
             files: files.into_iter().map(ImageFile::into).collect(),
+            ..Default::default()
+        };
+        let call = self.client.mount_volume(context_of(deadline), &request);
+        within("MountVolume", deadline, call).await.map(|_done| ())
+    }
+
+    /// Makes a volume of huge pages of the guest.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn mount_huge_pages(
+        &self,
+        id: &VolumeId,
+        pages: HugePages,
+        root: VolumeRoot,
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let pages = wire::HugePages {
+            page_bytes: pages.page_bytes,
+            bytes: pages.bytes,
+            root: Some(root.into()).into(),
+            ..Default::default()
+        };
+        let request = wire::MountVolumeRequest {
+            volume_id: id.to_string(),
+            huge_pages: Some(pages).into(),
             ..Default::default()
         };
         let call = self.client.mount_volume(context_of(deadline), &request);

@@ -129,6 +129,7 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
             kernel: open("guest kernel", "kernel", &config.kernel)?,
             guest_image: open("guest image", "guest_image", &config.guest_image)?,
             size: plan.size,
+            huge_pages: Vec::new(),
             console_log: config.vm.console == Console::Log,
             apparmor: false,
             kernel_arguments: config.vm.kernel_arguments.clone(),

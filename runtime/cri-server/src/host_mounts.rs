@@ -34,8 +34,12 @@ pub(crate) enum Kind {
         /// With a link `..data` in it.
         data: bool,
     },
-    /// A folder, or a file, of a hugetlbfs.
-    HugePages,
+    /// A folder of a hugetlbfs.
+    HugePages {
+        page_bytes: u64,
+    },
+    /// A file of one.
+    HugeFile,
     Socket(SocketKind),
     Pipe,
     CharacterDevice,
@@ -86,10 +90,17 @@ fn look_at(asked: &Path) -> io::Result<HostMount> {
 
 fn kind(path: &Path) -> io::Result<Kind> {
     let kind = fs::metadata(path)?.file_type();
-    let of_huge_pages = || rustix::fs::statfs(path).is_ok_and(|about| about.f_type == HUGETLBFS);
-    Ok(if (kind.is_dir() || kind.is_file()) && of_huge_pages() {
-        Kind::HugePages
-    } else if kind.is_dir() {
+    if kind.is_dir() || kind.is_file() {
+        let about = rustix::fs::statfs(path)?;
+        if about.f_type == HUGETLBFS {
+            let page_bytes = u64::try_from(about.f_bsize).map_err(io::Error::other)?;
+            return Ok(match kind.is_dir() {
+                true => Kind::HugePages { page_bytes },
+                false => Kind::HugeFile,
+            });
+        }
+    }
+    Ok(if kind.is_dir() {
         let data = fs::symlink_metadata(path.join("..data"));
         Kind::Folder {
             data: data.is_ok_and(|about| about.is_symlink()),

@@ -21,6 +21,7 @@ mod exporter;
 mod failure;
 mod host_devices;
 mod host_mounts;
+mod huge_pages;
 mod ids;
 mod image_service;
 mod limits;

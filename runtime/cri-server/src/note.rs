@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cri::v1::{ContainerConfig, PodSandboxConfig, PodSandboxMetadata};
+use model::HugePages;
 use pod::Note;
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub(crate) struct Sandbox {
     pub(crate) ips: Vec<IpAddr>,
     /// What was decided when it was run, whatever the configuration says now.
     pub(crate) kind: PodKind,
+    /// What its VM has set aside.
+    pub(crate) huge_pages: Vec<HugePages>,
 }
 
 /// A container as it was asked for, and what was decided for it.
@@ -83,6 +86,8 @@ struct SandboxNote {
     ips: Vec<IpAddr>,
     #[serde(default)]
     kind: PodKind,
+    #[serde(default)]
+    huge_pages: Vec<HugePages>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +133,7 @@ impl Sandbox {
             handler: self.handler.clone(),
             ips: self.ips.clone(),
             kind: self.kind,
+            huge_pages: self.huge_pages.clone(),
         })?)
     }
 
@@ -144,6 +150,7 @@ impl Sandbox {
             handler: note.handler,
             ips: note.ips,
             kind: note.kind,
+            huge_pages: note.huge_pages,
         })
     }
 }

@@ -5,6 +5,7 @@ mod container_plan;
 mod container_status;
 mod devices;
 mod filter;
+mod huge_pages;
 mod image;
 mod metrics;
 mod pod_kind;
@@ -27,6 +28,7 @@ pub(crate) use devices::{Devices, devices};
 pub(crate) use filter::{
     container_matches, container_stats_match, image_matches, sandbox_matches, sandbox_stats_match,
 };
+pub(crate) use huge_pages::{check_container as check_huge_pages, huge_pages};
 pub(crate) use image::{image, image_names};
 pub(crate) use metrics::{container_metrics, descriptors, guest_metrics};
 pub(crate) use pod_kind::{OwnNamespaces, PodKind, pod_kind};

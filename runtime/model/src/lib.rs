@@ -25,6 +25,6 @@ pub use network::{
     Address, BadMac, Interface, Mac, Neighbour, PodNetwork, Prefix, Route, RouteKind, Rule,
 };
 pub use security::{BlockDevice, CapabilityChanges, Device, Seccomp, Security};
-pub use size::VmSize;
+pub use size::{HugePages, VmSize};
 pub use stages::{Stage, Stages};
 pub use user::{GroupsOfImage, User};

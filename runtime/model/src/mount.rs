@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::HugePages;
+
 /// Where a container sees something, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
@@ -53,6 +55,15 @@ pub enum HostVolume {
         /// What of it; empty is all. Made when it is missing.
         sub_path: String,
     },
+    /// Huge pages of the guest in place of those of the host, with mode and owner of whose folder. The pod's containers share them.
+    HugePages {
+        /// Where the host has its hugetlbfs mounted.
+        path: PathBuf,
+        /// The pages, and how much of them the guest is to have.
+        pages: HugePages,
+        /// What of it; empty is all. Made when it is missing.
+        sub_path: String,
+    },
     /// A file or folder that the guest works on itself.
     Share {
         /// The file or folder.
@@ -85,6 +96,7 @@ impl HostVolume {
             | Self::Copy { path }
             | Self::WrittenBack { path }
             | Self::Memory { path, .. }
+            | Self::HugePages { path, .. }
             | Self::Share { path }
             | Self::Own { path }
             | Self::Socket { path }

@@ -1,8 +1,17 @@
-//! How large a pod's VM is. Main type: [`VmSize`].
+//! How large a pod's VM is. Main types: [`VmSize`]; [`HugePages`], what of its memory is set aside.
 
 use serde::{Deserialize, Serialize};
 
 const MIB: u64 = 1 << 20;
+
+/// Huge pages of one size that a guest sets aside when it boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HugePages {
+    /// Of one page: a power of two.
+    pub page_bytes: u64,
+    /// Of all of them: whole pages.
+    pub bytes: u64,
+}
 
 /// Size of one VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

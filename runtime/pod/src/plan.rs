@@ -4,7 +4,8 @@
 use std::{any::Any, collections::BTreeMap, fmt, fs::File, os::fd::OwnedFd, path::PathBuf};
 
 use model::{
-    ContainerId, ContainerSpec, HostVolume, Mac, Mount, PodId, PodNetwork, UserNamespace, VmSize,
+    ContainerId, ContainerSpec, HostVolume, HugePages, Mac, Mount, PodId, PodNetwork,
+    UserNamespace, VmSize,
 };
 
 use crate::{Deadlines, cgroup::CgroupPlan, container::Note, scratch::ScratchPlan};
@@ -52,6 +53,8 @@ pub struct GuestPlan {
     pub scratch: Option<ScratchPlan>,
     /// How large the VM is.
     pub size: VmSize,
+    /// What its kernel sets aside of that.
+    pub huge_pages: Vec<HugePages>,
     /// Whether the guest's console is written to `console.log` in the run folder; the kernel talks then.
     pub console_log: bool,
     /// Whether its kernel has AppArmor on, so that it can be given profiles of the node.

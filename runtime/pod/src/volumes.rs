@@ -5,6 +5,7 @@
 //! host folder with ..data ── Watcher, one for the pod ──► files ─┐
 //! host file               ── copied for each container ──► files ─┤ volumes of the guest ──► mounts of the container
 //! host tmpfs              ── size, mode, first content ──► memory ┤
+//! host hugetlbfs          ── mode and owner ──► huge pages set aside ─┤
 //! host folder or file     ── the pod's share server ──► virtio-fs ─┤
 //! image                   ── a disk for each container ──► EROFS ─┤
 //! host socket             ── an Answerer, one for the pod ──► socket ┘
@@ -144,6 +145,9 @@ pub(crate) async fn make(
                 let volume = share(agent, carriers, (path, access), deadlines).await?;
                 (volume, String::new(), false)
             }
+            Source::Host(volume @ HostVolume::HugePages { .. }) => {
+                in_guest_alone(agent, volume, deadlines).await?
+            }
             Source::Host(HostVolume::Socket { path }) => {
                 let id = of_pod("socket", path)?;
                 sockets::make(agent, &id, path, deadlines).await?;
@@ -164,6 +168,29 @@ pub(crate) async fn make(
         });
     }
     Ok(mounts)
+}
+
+/// A volume that the guest has for itself, in place of a folder of the host: pages of its memory.
+async fn in_guest_alone(
+    agent: &Agent,
+    volume: &HostVolume,
+    deadlines: Deadlines,
+) -> Result<(VolumeId, String, bool), PodError> {
+    let root = read::look(volume.path().clone()).await?;
+    match volume {
+        HostVolume::HugePages {
+            path,
+            pages,
+            sub_path,
+        } => {
+            let id = of_pod("huge pages", path)?;
+            let call = agent.mount_huge_pages(&id, *pages, root, deadlines.call);
+            agent_call("mount huge pages of the guest", call).await?;
+            Ok((id, sub_path.clone(), true))
+        }
+        // It is the caller that tells it from the others.
+        _ => Err(PodError::TornDown),
+    }
 }
 
 /// To which right the host has it served.
@@ -262,6 +289,7 @@ async fn from_host(
         // No copies: their maker has seen to them.
         HostVolume::Share { .. }
         | HostVolume::Own { .. }
+        | HostVolume::HugePages { .. }
         | HostVolume::Socket { .. }
         | HostVolume::Bind { .. } => Err(PodError::TornDown),
     }

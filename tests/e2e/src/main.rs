@@ -31,6 +31,7 @@ mod cri_events;
 mod cri_exec;
 mod cri_filters;
 mod cri_host_pods;
+mod cri_huge_pages;
 mod cri_image;
 mod cri_kubelet;
 mod cri_limits;
@@ -117,6 +118,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_kubelet", cri_kubelet::TESTS),
     ("cri_many", cri_many::TESTS),
     ("cri_volumes", cri_volumes::TESTS),
+    ("cri_huge_pages", cri_huge_pages::TESTS),
     ("cri_shares", cri_shares::TESTS),
     ("cri_sockets", cri_sockets::TESTS),
     ("cri_scratch", cri_scratch::TESTS),

@@ -123,7 +123,7 @@ pub(super) fn unmount(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn mount_one(
+pub(super) fn mount_one(
     source: impl AsRef<Path>,
     target: &Path,
     kind: &str,

@@ -273,7 +273,12 @@ fn writes_of_hugepages(
         });
     }
     let value = number_or_max(Some(limit.limit()).filter(|limit| *limit >= 0));
-    writes.push(Write::to(format!("hugetlb.{size}.max"), &value));
+    writes.push(Write {
+        file: format!("hugetlb.{size}.max"),
+        value: value.clone(),
+        // Of a size that there is not, nobody has any.
+        optional: limit.limit() == 0,
+    });
     // Without it a reservation could take what the first limit forbids to use. Older kernels lack the file.
     let file = format!("hugetlb.{size}.rsvd.max");
     writes.push(Write {

@@ -20,6 +20,10 @@ fn sandbox() -> Sandbox {
         handler: "cofferdam".to_owned(),
         ips: vec!["10.1.2.3".parse().unwrap(), "fd00::3".parse().unwrap()],
         kind: PodKind::Vm,
+        huge_pages: vec![HugePages {
+            page_bytes: 2 << 20,
+            bytes: 8 << 20,
+        }],
     }
 }
 

@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::{
     apparmor, failure, host_devices, host_mounts, ids,
     node::Node,
-    note::Created,
+    note::{Created, Sandbox},
     pods::{ContainerReservation, Known},
     seccomp_profile, selinux,
     translate::{self, Devices, Planned, PlannedMount, PlannedSource, PodKind},
@@ -36,6 +36,11 @@ pub(crate) async fn create_container(
     };
     let kind = known.sandbox.kind;
     let (image, rootfs) = open_image(node, asked, kind).await?;
+    if kind == PodKind::Vm {
+        let linux = config.linux.as_ref();
+        let resources = linux.and_then(|linux| linux.resources.as_ref());
+        translate::check_huge_pages(resources, &known.sandbox.huge_pages)?;
+    }
     let defaults = node.settings.container;
     let sandbox = (&known.sandbox.config, kind);
     let devices = devices(&config, kind).await?;
@@ -47,7 +52,7 @@ pub(crate) async fn create_container(
         Some(profile) => apparmor::find(profile.to_owned(), kind).await?,
         None => None,
     };
-    let mounts = mounts(node, &mut config, kind).await?;
+    let mounts = mounts(node, &mut config, &known.sandbox).await?;
     let created = Created {
         config,
         image: translate::image_names(&image),
@@ -117,14 +122,15 @@ async fn devices(config: &ContainerConfig, kind: PodKind) -> Result<Devices, Sta
 async fn mounts(
     node: &Arc<Node>,
     config: &mut ContainerConfig,
-    kind: PodKind,
+    sandbox: &Sandbox,
 ) -> Result<Vec<MountPlan>, Status> {
+    let kind = sandbox.kind;
     let of_host = config.mounts.iter().filter(|mount| mount.image.is_none());
     let paths: Vec<_> = of_host.map(|mount| mount.host_path.clone()).collect();
     let look = move || paths.iter().map(|path| host_mounts::look(path)).collect();
     let found: Result<_, Status> = work::blocking(look).await?;
     let mut plans = Vec::new();
-    for PlannedMount { mount, source } in translate::mounts(config, found?, kind)? {
+    for PlannedMount { mount, source } in translate::mounts(config, found?, sandbox)? {
         let source = match source {
             PlannedSource::Host(volume) => VolumeSource::Host(volume),
             PlannedSource::Image { image, sub_path } => {

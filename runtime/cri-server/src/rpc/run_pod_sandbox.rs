@@ -3,14 +3,14 @@
 use std::{fs::File, net::IpAddr, path::Path, sync::Arc};
 
 use cri::v1::{PodSandboxConfig, RunPodSandboxRequest, RunPodSandboxResponse};
-use model::PodId;
+use model::{HugePages, PodId};
 use pod::{Booted, GuestPlan, HomePlan, HostPlan, Identity, Lifetime, Pod, PodPlan};
 use rustix::system::uname;
 use tonic::Status;
 
 use super::remove_pod_sandbox::remove;
 use crate::{
-    apparmor, failure, ids,
+    apparmor, failure, huge_pages, ids,
     network::{self, Attachment},
     node::Node,
     note::{Sandbox, SandboxName},
@@ -35,12 +35,14 @@ pub(crate) async fn run_pod_sandbox(
     let host_pods = node.settings.host_pods.enabled;
     let kind = translate::pod_kind(config.linux.as_ref(), handler, host_pods)?;
     translate::check_users_of(kind, config.linux.as_ref())?;
+    let huge_pages = huge_pages::of_sandbox(node, &config, kind).await?;
     let reserved = node.pods.reserve(SandboxName::of(&metadata));
     let reserved = reserved.map_err(|taken| Status::already_exists(taken.to_string()))?;
     let asked = Asked {
         config,
         handler: runtime_handler,
         kind,
+        huge_pages,
     };
     let start = start(Arc::clone(node), asked, reserved);
     let undo_node = Arc::clone(node);
@@ -60,6 +62,7 @@ struct Asked {
     config: PodSandboxConfig,
     handler: String,
     kind: PodKind,
+    huge_pages: Vec<HugePages>,
 }
 
 fn handler_kind(node: &Node, handler: &str) -> Result<HandlerKind, Status> {
@@ -195,6 +198,7 @@ async fn identity(
         handler: asked.handler,
         ips,
         kind: asked.kind,
+        huge_pages: asked.huge_pages,
     };
     let note = sandbox
         .to_note()
@@ -248,7 +252,7 @@ async fn guest_plan(node: &Node, asked: &Asked) -> Result<GuestPlan, Status> {
     let layer_mib = settings.memory_layer_mib();
     let guest = settings.guest(&asked.handler).clone();
     let linux = asked.config.linux.as_ref();
-    let size = translate::vm_size(linux, guest.size, layer_mib);
+    let size = translate::vm_size(linux, guest.size, layer_mib, &asked.huge_pages);
     let kernel_arguments = guest.kernel_arguments.clone();
     let (kernel, guest_image, apparmor) = work::blocking({
         move || {
@@ -268,6 +272,7 @@ async fn guest_plan(node: &Node, asked: &Asked) -> Result<GuestPlan, Status> {
         kernel,
         guest_image,
         size,
+        huge_pages: asked.huge_pages.clone(),
         console_log: parts.console_log,
         apparmor,
         kernel_arguments,

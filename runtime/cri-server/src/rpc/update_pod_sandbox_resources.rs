@@ -20,7 +20,8 @@ pub(crate) fn update_pod_sandbox_resources(
             overhead,
             ..Default::default()
         };
-        translate::vm_size(Some(&linux), defaults, settings.memory_layer_mib())
+        let layer_mib = settings.memory_layer_mib();
+        translate::vm_size(Some(&linux), defaults, layer_mib, &known.sandbox.huge_pages)
     };
     let linux = known.sandbox.config.linux.clone().unwrap_or_default();
     let is = size(linux.resources, linux.overhead.clone());

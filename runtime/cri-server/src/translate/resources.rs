@@ -4,8 +4,6 @@
 //! - `cpuset_cpus` and `cpuset_mems`: numbers of the host's processors and memory nodes. The guest's are others; its processors are as
 //!   many as its containers may use.
 //! - files `memory.swap.*` of `unified`, which kubelet sends to every container where the host can swap: guests have no swap.
-//! - a limit of 0 on huge pages, which kubelet sends for each size that the host has: the guest may not have that size, and it sets none
-//!   aside of any.
 
 use cri::v1::{ContainerResources, HugepageLimit, LinuxContainerResources};
 use model::{HugePageLimit, Limits, LimitsChange, NewLimit};
@@ -16,8 +14,8 @@ const SWAP_FILES: &str = "memory.swap.";
 
 /// The limits that are said; 0 says nothing, -1 lifts one.
 pub(crate) fn limits_change(resources: &LinuxContainerResources) -> Result<LimitsChange, Refusal> {
+    // kubelet sends 0 for each size that the host has. What a guest does not have has no file, and needs none.
     let huge_pages = resources.hugepage_limits.iter();
-    let huge_pages = huge_pages.filter(|limit| limit.limit > 0);
     let unified = resources.unified.iter();
     let unified = unified.filter(|(file, _)| !file.starts_with(SWAP_FILES));
     Ok(LimitsChange {

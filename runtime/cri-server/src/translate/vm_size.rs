@@ -4,17 +4,19 @@
 //! a limit may use what there is; memory that is not used costs the host nothing.
 //!
 //! - Memory for containers: the sum of their limits, or the configured default when there is none.
+//! - Huge pages: no limit of memory counts them, so they are added.
 //! - Memory above that: the runtime class's overhead, but at least the configured one, which the guest's kernel needs to boot; and room
 //!   for one writable layer, where they lie in memory.
 //! - Processors: the sum of the limits, rounded up. Without one, as many as were requested (1024 shares are one), but at least the
 //!   configured default.
 
 use cri::v1::{LinuxContainerResources, LinuxPodSandboxConfig};
-use model::VmSize;
+use model::{HugePages, VmSize};
 
 use crate::settings::VmDefaults;
 
 const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 
 /// Largest VM, in MiB: what `cofferdam run` takes, too.
 const MOST_MIB: u64 = 4_194_304;
@@ -27,10 +29,12 @@ pub(crate) fn vm_size(
     linux: Option<&LinuxPodSandboxConfig>,
     vm: VmDefaults,
     memory_layer_mib: u32,
+    huge_pages: &[HugePages],
 ) -> VmSize {
     let resources = linux.and_then(|linux| linux.resources.as_ref());
     let overhead = linux.and_then(|linux| linux.overhead.as_ref());
     let memory_mib = resources.and_then(limit_mib).unwrap_or(vm.memory_mib);
+    let memory_mib = memory_mib.saturating_add(huge_mib(huge_pages));
     let overhead_mib = overhead
         .and_then(limit_mib)
         .unwrap_or(0)
@@ -38,6 +42,17 @@ pub(crate) fn vm_size(
         .saturating_add(memory_layer_mib);
     let processors = processors(resources, vm.processors);
     VmSize::for_containers(processors, memory_mib, overhead_mib)
+}
+
+/// What is set aside for huge pages.
+fn huge_mib(pools: &[HugePages]) -> u32 {
+    let of_pool = |pool: &HugePages| {
+        // The gigabyte that the kernel lies in can be none of its pages.
+        let beside = if pool.page_bytes == GIB { GIB } else { 0 };
+        pool.bytes.saturating_add(beside).div_ceil(MIB)
+    };
+    let mib = pools.iter().map(of_pool).fold(0, u64::saturating_add);
+    u32::try_from(mib.min(MOST_MIB)).unwrap_or(u32::MAX)
 }
 
 /// A memory limit in MiB, rounded up; none when there is no limit.
@@ -98,7 +113,7 @@ mod tests {
             overhead,
             ..LinuxPodSandboxConfig::default()
         };
-        vm_size(Some(&linux), VM, LAYER_MIB)
+        vm_size(Some(&linux), VM, LAYER_MIB, &[])
     }
 
     #[test]
@@ -107,7 +122,7 @@ mod tests {
             let expect = VmSize::for_containers(processors, memory_mib, overhead_mib + 64);
             assert_eq!(size, expect);
         };
-        check(vm_size(None, VM, LAYER_MIB), 2, 256, 96);
+        check(vm_size(None, VM, LAYER_MIB, &[]), 2, 256, 96);
         check(sized(None, None), 2, 256, 96);
         check(sized(Some(resources(0, 0, 0)), None), 2, 256, 96);
         // Limits are rounded up.
@@ -124,6 +139,18 @@ mod tests {
         // Overhead counts above what the guest needs in any case.
         check(sized(None, Some(resources(1 << 20, 0, 0))), 2, 256, 96);
         check(sized(None, Some(resources(200 << 20, 0, 0))), 2, 256, 200);
+    }
+
+    #[test]
+    fn huge_pages_are_beside_the_containers_memory() {
+        let pool = |page_bytes, bytes| HugePages { page_bytes, bytes };
+        let check = |pools: &[HugePages], memory_mib: u32| {
+            let expect = VmSize::for_containers(2, memory_mib, 96 + LAYER_MIB);
+            assert_eq!(vm_size(None, VM, LAYER_MIB, pools), expect);
+        };
+        let small = pool(2 << 20, 512 << 20);
+        check(&[small], 256 + 512);
+        check(&[small, pool(1 << 30, 2 << 30)], 256 + 512 + 3072);
     }
 
     #[test]

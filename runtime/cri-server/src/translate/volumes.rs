@@ -5,14 +5,17 @@
 //! ended), and mostly a token (a folder whose links are switched while the container runs); then the pod's volumes. What is the
 //! kubelet's own and small is copied; what the node's programs work on, too, would have to be shared. A container on the node has all of it itself.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use cri::v1::{ContainerConfig, Mount, MountPropagation};
-use model::{HostVolume, UserNamespace};
+use model::{HostVolume, HugePages, UserNamespace};
 use pod::SocketKind;
 
-use super::{pod_kind::PodKind, refusal::Refusal, user_namespace::maps_owners};
-use crate::host_mounts::{HostMount, Kind};
+use super::{huge_pages, pod_kind::PodKind, refusal::Refusal, user_namespace::maps_owners};
+use crate::{
+    host_mounts::{HostMount, Kind},
+    note::Sandbox,
+};
 
 /// Where the kubelet says in which file it expects a container's last words.
 const TERMINATION_LOG_ANNOTATION: &str = "io.kubernetes.container.terminationMessagePath";
@@ -26,6 +29,8 @@ const COPIED_VOLUMES: [&str; 4] = [
     "kubernetes.io~downward-api",
 ];
 const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
+
+const NOT_SHARED: &str = "huge pages of the node are not a VM's memory (hugetlbfs); use an emptyDir of medium HugePages, or run the pod on the node";
 
 /// A mount, decided.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +69,7 @@ pub(super) fn check_mounts(
 pub(crate) fn mounts(
     config: &ContainerConfig,
     found: Vec<HostMount>,
-    kind: PodKind,
+    sandbox: &Sandbox,
 ) -> Result<Vec<PlannedMount>, Refusal> {
     let mut found = found.into_iter();
     let mut planned = Vec::new();
@@ -77,8 +82,8 @@ pub(crate) fn mounts(
             None => {
                 let found = found.next();
                 let found = found.ok_or_else(|| Refusal::invalid("a mount was not looked at"))?;
-                PlannedSource::Host(match kind {
-                    PodKind::Vm => host_volume(config, mount, found)?,
+                PlannedSource::Host(match sandbox.kind {
+                    PodKind::Vm => host_volume((config, sandbox), mount, found)?,
                     PodKind::Host => HostVolume::Bind { path: found.path },
                 })
             }
@@ -158,7 +163,7 @@ fn check_stays_in_vm(mount: &Mount, found: &HostMount) -> Result<(), Refusal> {
 }
 
 fn host_volume(
-    config: &ContainerConfig,
+    (config, sandbox): (&ContainerConfig, &Sandbox),
     mount: &Mount,
     found: HostMount,
 ) -> Result<HostVolume, Refusal> {
@@ -172,9 +177,11 @@ fn host_volume(
         Kind::Pipe => refuse("a named pipe of the node can't be reached from a VM"),
         Kind::CharacterDevice => refuse("a device of the node can't be mounted in a VM"),
         Kind::BlockDevice => refuse("a block device is given as a device, not as a mount"),
-        Kind::HugePages => refuse(
-            "huge pages of the node are not a VM's memory (hugetlbfs, emptyDir of medium HugePages); use medium Memory, or run the pod on the node",
-        ),
+        Kind::HugePages { page_bytes } => {
+            let pages = pages_of_guest(&found, page_bytes, &sandbox.huge_pages);
+            pages.map_err(|why| impossible(mount, &why))
+        }
+        Kind::HugeFile => refuse(NOT_SHARED),
         Kind::File => Ok(file(config, mount, found)),
         Kind::Folder { data } => Ok(folder(mount, data, &found)),
         Kind::Missing => Ok(HostVolume::Share { path: found.path }),
@@ -213,15 +220,41 @@ fn folder(mount: &Mount, data: bool, found: &HostMount) -> HostVolume {
 
 /// An emptyDir of medium Memory, or a folder in it (subPath). Other tmpfs of the node are not for a pod alone.
 fn memory(found: &HostMount) -> Option<HostVolume> {
-    let mounted = found.mounted.as_ref()?;
-    let bytes = mounted.tmpfs_bytes?;
-    let path = mounted.whole.clone()?;
-    let sub_path = mounted.root.strip_prefix("/").ok()?.to_str()?.to_owned();
-    has_part(&path, EMPTY_DIR).then_some(HostVolume::Memory {
+    let bytes = found.mounted.as_ref()?.tmpfs_bytes?;
+    let (path, sub_path) = whole_of_empty_dir(found)?;
+    Some(HostVolume::Memory {
         path,
         bytes,
         sub_path,
     })
+}
+
+/// An emptyDir of medium HugePages, or a folder in it (subPath): pages of the guest, which has set them aside.
+fn pages_of_guest(
+    found: &HostMount,
+    page_bytes: u64,
+    set_aside: &[HugePages],
+) -> Result<HostVolume, String> {
+    let (path, sub_path) = whole_of_empty_dir(found).ok_or(NOT_SHARED)?;
+    let pages = huge_pages::set_aside(set_aside, page_bytes).ok_or_else(|| {
+        let size = huge_pages::name(page_bytes);
+        format!(
+            "the pod's VM has set no huge pages of {size} aside, for the pod had no limit on them when it started (hugepages-2Mi, hugepages-1Gi)"
+        )
+    })?;
+    Ok(HostVolume::HugePages {
+        path,
+        pages,
+        sub_path,
+    })
+}
+
+/// Where all of an emptyDir that is a mount is, and what of it was found.
+fn whole_of_empty_dir(found: &HostMount) -> Option<(PathBuf, String)> {
+    let mounted = found.mounted.as_ref()?;
+    let path = mounted.whole.clone()?;
+    let sub_path = mounted.root.strip_prefix("/").ok()?.to_str()?.to_owned();
+    has_part(&path, EMPTY_DIR).then_some((path, sub_path))
 }
 
 /// A folder that is the pod's alone, or something in it (subPath).

@@ -1,8 +1,8 @@
 //! A VM as what a pod lives in: its launch, its NICs, its disks. Main functions: [`launch`], [`add_nics`], [`add_scratch`], [`add_disks`]. Below: `vm-client`.
 
-use std::{fs::File, path::Path};
+use std::{fmt::Write, fs::File, path::Path};
 
-use model::{ContainerId, PodId};
+use model::{ContainerId, HugePages, PodId};
 use vm_client::{
     DiskId, DiskPlan, LaunchPlan, Monitor, NicId, NicPlan, NicQueuePlan, PciAddress, Processors,
     Running, SegmentPlan,
@@ -50,7 +50,7 @@ pub(crate) async fn launch(
             max: plan.size.processors,
         },
         memory_bytes: plan.size.memory_bytes(),
-        command_line: command_line(plan.apparmor, &plan.kernel_arguments),
+        command_line: command_line(plan.apparmor, &plan.huge_pages, &plan.kernel_arguments),
         kernel: plan.kernel,
         guest_image: Some(plan.guest_image),
         console,
@@ -65,12 +65,18 @@ pub(crate) async fn launch(
 
 /// What is configured comes last, for the last one of a word counts. Without AppArmor the kernel has no use for the audit log, whose thread and sockets
 /// it makes otherwise; with it the log says what a profile has denied.
-fn command_line(apparmor: bool, configured: &str) -> String {
+fn command_line(apparmor: bool, huge_pages: &[HugePages], configured: &str) -> String {
     let security = match apparmor {
         true => "lsm=apparmor",
         false => "audit=0",
     };
-    format!("{security} {configured}").trim_end().to_owned()
+    let mut line = security.to_owned();
+    for pool in huge_pages {
+        let pages = pool.bytes.checked_div(pool.page_bytes).unwrap_or(0);
+        // In bytes, for which the kernel has no letter. Into a string: it can't fail.
+        write!(line, " hugepagesz={} hugepages={pages}", pool.page_bytes).ok();
+    }
+    format!("{line} {configured}").trim_end().to_owned()
 }
 
 /// Puts the NICs on the bus.
@@ -215,10 +221,18 @@ mod tests {
 
     #[test]
     fn configured_words_come_after_our_own() {
-        assert_eq!(command_line(false, ""), "audit=0");
+        assert_eq!(command_line(false, &[], ""), "audit=0");
         assert_eq!(
-            command_line(true, "apparmor=0 a=b"),
+            command_line(true, &[], "apparmor=0 a=b"),
             "lsm=apparmor apparmor=0 a=b"
+        );
+        let pool = HugePages {
+            page_bytes: 2 << 20,
+            bytes: 8 << 20,
+        };
+        assert_eq!(
+            command_line(false, &[pool], "a=b"),
+            "audit=0 hugepagesz=2097152 hugepages=4 a=b"
         );
     }
 }

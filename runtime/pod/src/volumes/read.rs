@@ -1,4 +1,4 @@
-//! Reads a folder or a file of the host to copy it into a guest: whole, bounded, no link followed. Main functions: [`tree`], [`copy`].
+//! Reads a folder or a file of the host to copy it into a guest: whole, bounded, no link followed. Main functions: [`tree`], [`copy`]; [`look`] only looks.
 //!
 //! Of a folder with `..data`, which the kubelet replaces by renaming, one version is read: when `..data` has moved meanwhile, it is read again.
 
@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_client::{MOST_TREE_BYTES, MOST_TREE_ENTRIES, TreeEntry, TreeKind};
+use agent_client::{MOST_TREE_BYTES, MOST_TREE_ENTRIES, TreeEntry, TreeKind, VolumeRoot};
 use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 
@@ -21,6 +21,9 @@ use super::FILE;
 use crate::error::PodError;
 
 const DATA: &str = "..data";
+
+/// Permission bits.
+const MODE: u32 = 0o7777;
 
 /// A folder that changes each time that it is read is given up after so many.
 const TRIES: u32 = 8;
@@ -63,6 +66,19 @@ pub(super) async fn copy(path: PathBuf) -> Result<(Vec<TreeEntry>, &'static str)
         let mut budget = Budget::new(&path);
         let file = budget.entry(&path, FILE.to_owned())?;
         Ok((vec![folder, file], FILE))
+    })
+    .await
+}
+
+/// How a folder looks, for one like it in the guest.
+pub(super) async fn look(path: PathBuf) -> Result<VolumeRoot, PodError> {
+    blocking(move || {
+        let about = fs::metadata(&path).map_err(failed(&path))?;
+        Ok(VolumeRoot {
+            mode: about.mode() & MODE,
+            uid: about.uid(),
+            gid: about.gid(),
+        })
     })
     .await
 }
@@ -160,7 +176,7 @@ impl<'a> Budget<'a> {
         };
         self.entries = self.entries.checked_sub(1).ok_or_else(large)?;
         let about = fs::symlink_metadata(path).map_err(failed(path))?;
-        let mode = about.mode() & 0o7777;
+        let mode = about.mode() & MODE;
         let kind = if about.is_dir() {
             TreeKind::Folder { mode }
         } else if about.is_symlink() {

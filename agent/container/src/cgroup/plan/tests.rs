@@ -99,6 +99,10 @@ fn huge_page_limit_covers_reservations() {
         ],
     );
     check(
+        r#"{"hugepageLimits":[{"pageSize":"1GB","limit":0}]}"#,
+        &["hugetlb.1GB.max? = 0", "hugetlb.1GB.rsvd.max? = 0"],
+    );
+    check(
         r#"{"hugepageLimits":[{"pageSize":"../x","limit":1}]}"#,
         &["hugepageLimits can't be ../x: a size such as 2MB or 1GB"],
     );

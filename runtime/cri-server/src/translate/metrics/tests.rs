@@ -25,6 +25,7 @@ fn sandbox() -> Sandbox {
         handler: String::new(),
         ips: Vec::new(),
         kind: PodKind::Vm,
+        huge_pages: Vec::new(),
     }
 }
 

@@ -38,6 +38,7 @@ fn asked() -> Sandbox {
         handler: "cofferdam".to_owned(),
         ips: ["10.0.0.5", "fd00::5"].map(|ip| ip.parse().unwrap()).into(),
         kind: PodKind::Vm,
+        huge_pages: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Each kind of mount, from a request and what the host has.
 
-use cri::v1::{IdMapping, ImageSpec};
+use cri::v1::{IdMapping, ImageSpec, PodSandboxConfig};
 
 use super::*;
 use crate::host_mounts::Mounted;
@@ -23,12 +23,28 @@ fn found(path: &str, kind: Kind) -> HostMount {
     }
 }
 
+/// Its VM has 8 MiB of pages of 2 MiB.
+fn sandbox(kind: PodKind) -> Sandbox {
+    Sandbox {
+        config: PodSandboxConfig::default(),
+        handler: String::new(),
+        ips: Vec::new(),
+        kind,
+        huge_pages: vec![PAGES],
+    }
+}
+
+const PAGES: HugePages = HugePages {
+    page_bytes: 2 << 20,
+    bytes: 8 << 20,
+};
+
 fn decide(mount: Mount, found: HostMount) -> Result<HostVolume, Refusal> {
     let config = ContainerConfig {
         mounts: vec![mount],
         ..ContainerConfig::default()
     };
-    let mut planned = mounts(&config, vec![found], PodKind::Vm)?;
+    let mut planned = mounts(&config, vec![found], &sandbox(PodKind::Vm))?;
     match planned.remove(0).source {
         PlannedSource::Host(volume) => Ok(volume),
         other => panic!("{other:?}"),
@@ -104,7 +120,9 @@ fn special_files_are_refused_by_name() {
     check(Kind::Socket(SocketKind::Datagram), "SOCK_STREAM");
     check(Kind::Socket(SocketKind::SeqPacket), "SOCK_STREAM");
     check(Kind::Pipe, "a named pipe");
-    check(Kind::HugePages, "huge pages of the node");
+    let page_bytes = 2 << 20;
+    check(Kind::HugePages { page_bytes }, "huge pages of the node");
+    check(Kind::HugeFile, "huge pages of the node");
     check(Kind::CharacterDevice, "a device of the node");
     check(Kind::BlockDevice, "as a device");
 }
@@ -146,7 +164,7 @@ fn termination_log_is_where_the_kubelet_says() {
     let annotation = TERMINATION_LOG_ANNOTATION.to_owned();
     config.annotations.insert(annotation, "/last".to_owned());
     let both = vec![found("/h/1", Kind::File), found("/h/2", Kind::File)];
-    let planned = mounts(&config, both.clone(), PodKind::Vm).unwrap();
+    let planned = mounts(&config, both.clone(), &sandbox(PodKind::Vm)).unwrap();
     let sources: Vec<_> = planned.into_iter().map(|mount| mount.source).collect();
     let written_back = HostVolume::WrittenBack {
         path: "/h/1".into(),
@@ -157,7 +175,7 @@ fn termination_log_is_where_the_kubelet_says() {
     let expect = [written_back, share].map(PlannedSource::Host);
     assert_eq!(sources, expect);
     config.mounts[0].readonly = true;
-    let planned = mounts(&config, both, PodKind::Vm).unwrap();
+    let planned = mounts(&config, both, &sandbox(PodKind::Vm)).unwrap();
     let path = "/h/1".into();
     let copy = PlannedSource::Host(HostVolume::Copy { path });
     assert_eq!(planned[0].source, copy);
@@ -201,6 +219,34 @@ fn folders_are_followed_copied_made_of_memory_or_shared() {
     check("/run", false, tmpfs("/", "/run"), share("/run"));
     let missing = decide(mount("/v", "/gone"), found("/gone", Kind::Missing));
     assert_eq!(missing.unwrap(), share("/gone"));
+}
+
+#[test]
+fn huge_pages_are_those_that_the_vm_has_set_aside() {
+    let huge = format!("{POD}/volumes/kubernetes.io~empty-dir/h");
+    let at = |path: &str, root: &str, page_bytes| HostMount {
+        mounted: Some(Mounted {
+            root: root.into(),
+            whole: Some(huge.clone().into()),
+            tmpfs_bytes: None,
+        }),
+        ..found(path, Kind::HugePages { page_bytes })
+    };
+    let check = |path: &str, root: &str, sub_path: &str| {
+        let decided = decide(mount("/v", path), at(path, root, PAGES.page_bytes));
+        let expect = HostVolume::HugePages {
+            path: huge.clone().into(),
+            pages: PAGES,
+            sub_path: sub_path.to_owned(),
+        };
+        assert_eq!(decided.unwrap(), expect);
+    };
+    check(&huge, "/", "");
+    check(&format!("{POD}/volume-subpaths/h/main/0"), "/a/b", "a/b");
+    let refusal = decide(mount("/v", &huge), at(&huge, "/", 1 << 30)).unwrap_err();
+    let text = refusal.to_string();
+    assert!(text.contains("no huge pages of 1GB aside"), "{text}");
+    assert!(text.contains("hugepages-1Gi"), "{text}");
 }
 
 #[test]
@@ -263,7 +309,7 @@ fn outer_mounts_come_first_and_flags_are_kept() {
         ..ContainerConfig::default()
     };
     let all = ["/1", "/2", "/3"].map(|path| found(path, Kind::Folder { data: true }));
-    let planned = mounts(&config, all.to_vec(), PodKind::Vm).unwrap();
+    let planned = mounts(&config, all.to_vec(), &sandbox(PodKind::Vm)).unwrap();
     let shown: Vec<_> = planned
         .iter()
         .map(|planned| {
@@ -295,7 +341,7 @@ fn container_on_the_node_has_what_is_there_itself() {
             ..ContainerConfig::default()
         };
         check_mounts(&config.mounts, (PodKind::Host, None)).unwrap();
-        let planned = mounts(&config, vec![found("/h", kind)], PodKind::Host).unwrap();
+        let planned = mounts(&config, vec![found("/h", kind)], &sandbox(PodKind::Host)).unwrap();
         let path = "/h".into();
         let bind = PlannedSource::Host(HostVolume::Bind { path });
         assert_eq!(planned[0].source, bind);
@@ -304,7 +350,7 @@ fn container_on_the_node_has_what_is_there_itself() {
     };
     check(Kind::Socket(SocketKind::Datagram));
     check(Kind::CharacterDevice);
-    check(Kind::HugePages);
+    check(Kind::HugeFile);
     check(Kind::File);
     check(Kind::Folder { data: true });
     check(Kind::Missing);
