@@ -190,6 +190,16 @@ impl Agent for Service {
         })
     }
 
+    async fn sync_volume(
+        &self,
+        _context: &TtrpcContext,
+        request: wire::SyncVolumeRequest,
+    ) -> ttrpc::Result<wire::SyncVolumeResponse> {
+        let id = VolumeId::parse(&request.volume_id)?;
+        self.volumes.sync(id).await?;
+        Ok(wire::SyncVolumeResponse::default())
+    }
+
     async fn remove_volume(
         &self,
         _context: &TtrpcContext,

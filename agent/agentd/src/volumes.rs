@@ -9,6 +9,7 @@
 //! ```
 
 mod bind;
+mod disk;
 mod huge_pages;
 mod mount;
 mod root;
@@ -32,6 +33,7 @@ use tokio::net::UnixListener;
 use self::socket::Sockets;
 pub(crate) use self::{
     bind::{VolumeMount, release},
+    disk::DiskVolumePlan,
     huge_pages::HugePagesPlan,
     socket::SocketPlan,
 };
@@ -131,6 +133,31 @@ impl Volumes {
     pub(crate) async fn mount_files(&self, id: VolumeId, files: ImageFiles) -> Result<(), Fault> {
         self.put(id, move |content| mount::image_files(&files, content))
             .await
+    }
+
+    /// Mounts a disk with a file system of the volume's own.
+    pub(crate) async fn mount_disk(
+        &self,
+        id: VolumeId,
+        address: PciAddress,
+        plan: DiskVolumePlan,
+        deadline: Duration,
+    ) -> Result<(), Fault> {
+        let named = format!("the disk of a volume at {address}");
+        let disk = devices::add_disk(address, &named, deadline).await?;
+        self.put(id, move |content| plan.mount(&disk, content))
+            .await
+    }
+
+    /// Writes out what the guest's cache has of the volume's file system.
+    pub(crate) async fn sync(&self, id: VolumeId) -> Result<(), Fault> {
+        let content = self.content(&id)?;
+        blocking(move || {
+            let folder = fs::File::open(&content);
+            let synced = folder.and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+            synced.map_err(failed(&format!("write volume {id} out")))
+        })
+        .await
     }
 
     /// Mounts huge pages of the guest.

@@ -219,6 +219,47 @@ impl Agent {
         within("MountVolume", deadline, call).await.map(|_done| ())
     }
 
+    /// Makes a volume of the disk there, which has an XFS of the volume's own. In it is room for `limit_bytes`; 0 is as much as it has.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn mount_disk_volume(
+        &self,
+        id: &VolumeId,
+        pci_address: &str,
+        (root, limit_bytes): (VolumeRoot, u64),
+        deadline: Duration,
+    ) -> Result<(), AgentError> {
+        let disk = wire::DiskVolume {
+            root: Some(root.into()).into(),
+            limit_bytes,
+            ..Default::default()
+        };
+        let request = wire::MountVolumeRequest {
+            volume_id: id.to_string(),
+            pci_address: pci_address.to_owned(),
+            disk: Some(disk).into(),
+            timeout_ms: milliseconds(deadline),
+            ..Default::default()
+        };
+        let deadline = deadline.saturating_add(ATTEMPT_DEADLINE);
+        let call = self.client.mount_volume(context_of(deadline), &request);
+        within("MountVolume", deadline, call).await.map(|_done| ())
+    }
+
+    /// Has the guest write out what it has not yet of a volume on a disk.
+    ///
+    /// # Errors
+    /// As agent.proto says.
+    pub async fn sync_volume(&self, id: &VolumeId, deadline: Duration) -> Result<(), AgentError> {
+        let request = wire::SyncVolumeRequest {
+            volume_id: id.to_string(),
+            ..Default::default()
+        };
+        let call = self.client.sync_volume(context_of(deadline), &request);
+        within("SyncVolume", deadline, call).await.map(|_done| ())
+    }
+
     async fn mount_volume(
         &self,
         id: &VolumeId,

@@ -16,6 +16,7 @@ mod sandbox_status;
 mod selinux;
 mod signal;
 mod stats;
+mod storage;
 mod streams;
 mod user_namespace;
 mod vm_size;
@@ -41,4 +42,4 @@ pub(crate) use stats::{Taken, container_stats, sandbox_stats, stats_of_container
 pub(crate) use streams::{asked, ports};
 pub(crate) use user_namespace::{check_users_of, user_namespace};
 pub(crate) use vm_size::vm_size;
-pub(crate) use volumes::{PlannedMount, PlannedSource, mounts};
+pub(crate) use volumes::{PlannedMount, PlannedSource, Pod as MountingPod, mounts};

@@ -55,6 +55,17 @@ pub enum HostVolume {
         /// What of it; empty is all. Made when it is missing.
         sub_path: String,
     },
+    /// A folder that its pod alone has, as a disk of the guest whose image lies in the folder. The pod's containers share it.
+    Disk {
+        /// The folder.
+        path: PathBuf,
+        /// From which its image is made.
+        template: PathBuf,
+        /// Most bytes in it; none is as much as the template's disk has.
+        limit_bytes: Option<u64>,
+        /// What of it; empty is all. Made when it is missing.
+        sub_path: String,
+    },
     /// Huge pages of the guest in place of those of the host, with mode and owner of whose folder. The pod's containers share them.
     HugePages {
         /// Where the host has its hugetlbfs mounted.
@@ -96,6 +107,7 @@ impl HostVolume {
             | Self::Copy { path }
             | Self::WrittenBack { path }
             | Self::Memory { path, .. }
+            | Self::Disk { path, .. }
             | Self::HugePages { path, .. }
             | Self::Share { path }
             | Self::Own { path }

@@ -7,6 +7,7 @@ use vm_client::{Ending, LaunchError, RequestError};
 
 use crate::block_devices::OpenError as BlockDeviceError;
 use crate::cgroup::CgroupError;
+use crate::disk_volumes::ImageError as EmptyDirDiskError;
 use crate::home::HostAgentError;
 use crate::oci::SpecificationError;
 use crate::record::RecordError;
@@ -185,6 +186,15 @@ pub enum PodError {
     /// What a container mounts can't be read, or written back.
     #[error("copy a volume between the host and the pod's VM")]
     Volume(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An emptyDir that is a disk of the VM.
+    #[error("make a disk of the emptyDir {}", folder.display())]
+    EmptyDirDisk {
+        /// Its folder.
+        folder: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: EmptyDirDiskError,
+    },
     /// Its name.
     #[error("name a volume of the pod")]
     VolumeName,
@@ -252,6 +262,7 @@ impl PodError {
             | Self::FunctionName { .. }
             | Self::Cgroup(_)
             | Self::Scratch(_)
+            | Self::EmptyDirDisk { .. }
             | Self::Socket { .. }
             | Self::HostAgent(_) => Fault::HostUnfit,
             Self::GuestEnded { .. }

@@ -17,6 +17,7 @@ mod cgroup;
 mod connect;
 mod container;
 mod deadlines;
+mod disk_volumes;
 mod error;
 mod handle;
 mod home;
@@ -47,6 +48,7 @@ pub use cgroup::{CgroupDriver, CgroupError, CgroupParent, CgroupParentError, Cgr
 pub use connect::{AttachEnd, AttachPlan, Attached};
 pub use container::{Container, ContainerPhase, Exit, ExitCause, Note};
 pub use deadlines::Deadlines;
+pub use disk_volumes::ImageError as EmptyDirDiskError;
 pub use error::PodError;
 pub use handle::{Pod, Process, ProcessExit, ProcessInput, ProcessOutput, Streams};
 pub use home::HostAgentError;

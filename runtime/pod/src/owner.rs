@@ -32,6 +32,7 @@ use crate::{
     block_devices::BlockDevices,
     book::{Book, PodRecord},
     container::Container,
+    disk_volumes::DiskVolumes,
     error::PodError,
     handle::Pod,
     home::{Ended, Home},
@@ -124,6 +125,7 @@ pub(crate) fn spawn(beginning: Beginning) -> Pod {
         answerers: BTreeMap::new(),
         shares: devices.shares,
         block_devices: devices.block_devices,
+        disk_volumes: devices.disk_volumes,
         stop_replies: Vec::new(),
         forget_replies: Vec::new(),
         deadlines,
@@ -162,6 +164,8 @@ struct Owner {
     shares: Option<Shares>,
     /// The same.
     block_devices: Option<BlockDevices>,
+    /// The same.
+    disk_volumes: Option<DiskVolumes>,
     status: watch::Sender<Arc<PodStatus>>,
     stop_replies: Vec<Reply<()>>,
     forget_replies: Vec<Reply<()>>,
@@ -319,6 +323,7 @@ impl Owner {
         self.answerers.clear();
         self.shares = None;
         self.block_devices = None;
+        self.disk_volumes = None;
         if let Some(held) = self.held.take() {
             self.deeds.spawn(deeds::tear_down(held, self.deadlines));
         }

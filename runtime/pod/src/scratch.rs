@@ -16,6 +16,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use template::TemplateError;
+pub(crate) use template::copy as copy_template;
 
 /// Where scratch disks are, and what they are made from.
 #[derive(Debug, Clone, Serialize)]

@@ -7,6 +7,7 @@
 //! host tmpfs              ── size, mode, first content ──► memory ┤
 //! host hugetlbfs          ── mode and owner ──► huge pages set aside ─┤
 //! host folder or file     ── the pod's share server ──► virtio-fs ─┤
+//! emptyDir as a disk      ── an image in its folder ──► XFS ──────┤
 //! image                   ── a disk for each container ──► EROFS ─┤
 //! host socket             ── an Answerer, one for the pod ──► socket ┘
 //! ```
@@ -21,7 +22,7 @@ mod write_back;
 
 use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
 
-use agent_client::{Agent, MountSource, VolumeMount};
+use agent_client::{Agent, AgentError, MountSource, VolumeMount};
 use model::{ContainerId, HostVolume, Mount, VolumeId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,7 @@ pub(crate) use self::watch::Watcher;
 use crate::{
     Deadlines,
     container::Container,
+    disk_volumes::{DiskVolume, DiskVolumes},
     error::PodError,
     home::{Home, ImagePlace},
     launch::agent_call,
@@ -93,6 +95,11 @@ pub(crate) fn of_share(key: &str) -> Result<VolumeId, PodError> {
     name(&["share", key])
 }
 
+/// How the agent calls a folder that is a disk of the pod's guest.
+pub(crate) fn of_disk(folder: &Path) -> Result<VolumeId, PodError> {
+    of_pod("disk", folder)
+}
+
 fn of_pod(kind: &str, path: &Path) -> Result<VolumeId, PodError> {
     name(&[kind, &path.to_string_lossy()])
 }
@@ -115,6 +122,7 @@ pub(crate) struct Carriers {
     /// One for each folder that is followed.
     pub(crate) watchers: BTreeMap<VolumeId, Watcher>,
     pub(crate) shares: Option<Shares>,
+    pub(crate) disks: Option<DiskVolumes>,
 }
 
 /// Brings into the guest what a container mounts, and says how the agent is to mount it.
@@ -145,8 +153,8 @@ pub(crate) async fn make(
                 let volume = share(agent, carriers, (path, access), deadlines).await?;
                 (volume, String::new(), false)
             }
-            Source::Host(volume @ HostVolume::HugePages { .. }) => {
-                in_guest_alone(agent, volume, deadlines).await?
+            Source::Host(volume @ (HostVolume::Disk { .. } | HostVolume::HugePages { .. })) => {
+                in_guest_alone(agent, carriers, volume, deadlines).await?
             }
             Source::Host(HostVolume::Socket { path }) => {
                 let id = of_pod("socket", path)?;
@@ -170,14 +178,33 @@ pub(crate) async fn make(
     Ok(mounts)
 }
 
-/// A volume that the guest has for itself, in place of a folder of the host: pages of its memory.
+/// A volume that the guest has for itself, in place of a folder of the host: a disk, or pages of its memory.
 async fn in_guest_alone(
     agent: &Agent,
+    carriers: &Carriers,
     volume: &HostVolume,
     deadlines: Deadlines,
 ) -> Result<(VolumeId, String, bool), PodError> {
     let root = read::look(volume.path().clone()).await?;
     match volume {
+        HostVolume::Disk {
+            path,
+            template,
+            limit_bytes,
+            sub_path,
+        } => {
+            let id = of_disk(path)?;
+            let volume = DiskVolume {
+                id: id.clone(),
+                folder: path.clone(),
+                template: template.clone(),
+                limit_bytes: *limit_bytes,
+                root,
+            };
+            let disks = carriers.disks.as_ref().ok_or(PodError::TornDown)?;
+            disks.get(volume).await?;
+            Ok((id, sub_path.clone(), true))
+        }
         HostVolume::HugePages {
             path,
             pages,
@@ -188,7 +215,7 @@ async fn in_guest_alone(
             agent_call("mount huge pages of the guest", call).await?;
             Ok((id, sub_path.clone(), true))
         }
-        // It is the caller that tells it from the others.
+        // It is the caller that tells these two from the others.
         _ => Err(PodError::TornDown),
     }
 }
@@ -289,32 +316,55 @@ async fn from_host(
         // No copies: their maker has seen to them.
         HostVolume::Share { .. }
         | HostVolume::Own { .. }
+        | HostVolume::Disk { .. }
         | HostVolume::HugePages { .. }
         | HostVolume::Socket { .. }
         | HostVolume::Bind { .. } => Err(PodError::TornDown),
     }
 }
 
-/// Writes the files back that a container leaves to the host. What can't be is said in the log: the container has ended all the same.
+/// Writes back what a container leaves to the host: its files, and what the guest's cache has of disks that outlive the VM. What can't be is said in the log:
+/// the container has ended all the same.
 pub(crate) async fn write_back(agent: &Agent, container: &Container, deadline: Duration) {
     for (number, mounted) in container.mounts.iter().enumerate() {
-        let Source::Host(HostVolume::WrittenBack { path }) = &mounted.source else {
-            continue;
+        let left = match &mounted.source {
+            Source::Host(HostVolume::WrittenBack { path }) => {
+                file_back(agent, of_container(&container.id, number), path, deadline).await
+            }
+            Source::Host(HostVolume::Disk { path, .. }) => disk_out(agent, path, deadline).await,
+            _ => Ok(()),
         };
-        let work = async {
-            let own = of_container(&container.id, number)?;
-            let call = agent.read_volume_file(&own, FILE, MOST_WRITTEN_BACK, deadline);
-            let content = agent_call("read a container's file in the guest", call).await?;
-            write_back::write(path.clone(), content).await
-        };
-        if let Err(error) = work.await {
+        if let Err(error) = left {
             tracing::warn!(
                 container = %container.id,
-                path = %path.display(),
+                destination = mounted.mount.destination,
                 error = &error as &dyn std::error::Error,
-                "a file of a container was not written back"
+                "what a container leaves to the host was not written back"
             );
         }
+    }
+}
+
+async fn file_back(
+    agent: &Agent,
+    volume: Result<VolumeId, PodError>,
+    path: &Path,
+    deadline: Duration,
+) -> Result<(), PodError> {
+    let volume = volume?;
+    let call = agent.read_volume_file(&volume, FILE, MOST_WRITTEN_BACK, deadline);
+    let content = agent_call("read a container's file in the guest", call).await?;
+    write_back::write(path.to_owned(), content).await
+}
+
+async fn disk_out(agent: &Agent, folder: &Path, deadline: Duration) -> Result<(), PodError> {
+    match agent.sync_volume(&of_disk(folder)?, deadline).await {
+        // A container that never started may not have brought it in.
+        Ok(()) | Err(AgentError::NotFound { .. }) => Ok(()),
+        Err(source) => Err(PodError::Agent {
+            attempt: "write a volume out in the guest",
+            source,
+        }),
     }
 }
 

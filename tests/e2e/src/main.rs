@@ -26,6 +26,7 @@ mod cri_cgroup;
 mod cri_container;
 mod cri_crash;
 mod cri_deadline;
+mod cri_disk_volumes;
 mod cri_escape;
 mod cri_events;
 mod cri_exec;
@@ -118,6 +119,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_kubelet", cri_kubelet::TESTS),
     ("cri_many", cri_many::TESTS),
     ("cri_volumes", cri_volumes::TESTS),
+    ("cri_disk_volumes", cri_disk_volumes::TESTS),
     ("cri_huge_pages", cri_huge_pages::TESTS),
     ("cri_shares", cri_shares::TESTS),
     ("cri_sockets", cri_sockets::TESTS),

@@ -9,7 +9,7 @@ use crate::{
     deadlines::MAX_DEVICE_DEADLINE,
     fault::Fault,
     ids::VolumeId,
-    volumes::{HugePagesPlan, SocketPlan},
+    volumes::{DiskVolumePlan, HugePagesPlan, SocketPlan},
 };
 
 pub(super) async fn mount_volume(
@@ -33,6 +33,12 @@ pub(super) async fn mount_volume(
         return to_its_end(async move { volumes.mount_huge_pages(id, plan).await }).await;
     }
     let address = request.pci_address.parse()?;
+    if let Some(disk) = request.disk.as_ref() {
+        in_guest(service, "disks of volumes")?;
+        let plan = DiskVolumePlan::parse(disk)?;
+        let mounted = async move { volumes.mount_disk(id, address, plan, deadline).await };
+        return to_its_end(mounted).await;
+    }
     let share = request.share;
     to_its_end(async move { volumes.mount(id, address, share, deadline).await }).await
 }

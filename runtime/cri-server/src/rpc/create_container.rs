@@ -14,7 +14,7 @@ use crate::{
     note::{Created, Sandbox},
     pods::{ContainerReservation, Known},
     seccomp_profile, selinux,
-    translate::{self, Devices, Planned, PlannedMount, PlannedSource, PodKind},
+    translate::{self, Devices, MountingPod, Planned, PlannedMount, PlannedSource, PodKind},
     work,
 };
 
@@ -125,12 +125,17 @@ async fn mounts(
     sandbox: &Sandbox,
 ) -> Result<Vec<MountPlan>, Status> {
     let kind = sandbox.kind;
+    let scratch = node.settings.scratch.as_ref();
+    let pod = MountingPod {
+        sandbox,
+        disk_template: scratch.map(|plan| plan.template.as_path()),
+    };
     let of_host = config.mounts.iter().filter(|mount| mount.image.is_none());
     let paths: Vec<_> = of_host.map(|mount| mount.host_path.clone()).collect();
     let look = move || paths.iter().map(|path| host_mounts::look(path)).collect();
     let found: Result<_, Status> = work::blocking(look).await?;
     let mut plans = Vec::new();
-    for PlannedMount { mount, source } in translate::mounts(config, found?, sandbox)? {
+    for PlannedMount { mount, source } in translate::mounts(config, found?, &pod)? {
         let source = match source {
             PlannedSource::Host(volume) => VolumeSource::Host(volume),
             PlannedSource::Image { image, sub_path } => {

@@ -19,7 +19,7 @@ use super::{
     devices::Devices,
     pod_kind::{self, PodKind},
     refusal::Refusal,
-    resources, signal,
+    resources, signal, storage,
     user_namespace::user_namespace,
 };
 use crate::settings::ContainerDefaults;
@@ -76,14 +76,15 @@ pub(crate) fn container_plan(
         oom_score_adj: resources::oom_score_adj(&resources)?,
     };
     pod::check_container(&spec).map_err(|error| unserved(&error))?;
-    let writable_mib = if asked.readonly_rootfs {
-        0
-    } else {
-        defaults.writable_mib
+    let name = config.metadata.as_ref().map_or("", |it| it.name.as_str());
+    let said = storage::writable_bytes(&sandbox.annotations, name)?;
+    let writable_bytes = match asked.readonly_rootfs {
+        true => 0,
+        false => said.unwrap_or(u64::from(defaults.writable_mib) * MIB),
     };
     Ok(Planned {
         spec,
-        writable_bytes: u64::from(writable_mib) * MIB,
+        writable_bytes,
         log: log(&config.log_path, &sandbox.log_directory)?,
         stop_signal: signal::stop_signal(config.stop_signal, settings.stop_signal().as_deref())?,
     })

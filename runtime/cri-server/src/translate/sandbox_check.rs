@@ -6,7 +6,9 @@ use cri::v1::{
 };
 use prost::Message;
 
-use super::{pod_kind, refusal::Refusal, selinux, user_namespace::user_namespace};
+use super::{
+    pod_kind, refusal::Refusal, selinux, storage::check_storage, user_namespace::user_namespace,
+};
 use crate::limits;
 
 /// Gives the sandbox's metadata if all that it asks for can be done.
@@ -46,6 +48,7 @@ pub(crate) fn check_sandbox(config: &PodSandboxConfig) -> Result<PodSandboxMetad
         security_context(security)?;
     }
     user_namespace(config.linux.as_ref())?;
+    check_storage(&config.annotations)?;
     Ok(metadata)
 }
 

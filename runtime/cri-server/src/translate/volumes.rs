@@ -11,7 +11,9 @@ use cri::v1::{ContainerConfig, Mount, MountPropagation};
 use model::{HostVolume, HugePages, UserNamespace};
 use pod::SocketKind;
 
-use super::{huge_pages, pod_kind::PodKind, refusal::Refusal, user_namespace::maps_owners};
+use super::{
+    huge_pages, pod_kind::PodKind, refusal::Refusal, storage, user_namespace::maps_owners,
+};
 use crate::{
     host_mounts::{HostMount, Kind},
     note::Sandbox,
@@ -31,6 +33,14 @@ const COPIED_VOLUMES: [&str; 4] = [
 const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
 
 const NOT_SHARED: &str = "huge pages of the node are not a VM's memory (hugetlbfs); use an emptyDir of medium HugePages, or run the pod on the node";
+
+/// Whose container mounts something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pod<'a> {
+    pub(crate) sandbox: &'a Sandbox,
+    /// The node's, if it has one.
+    pub(crate) disk_template: Option<&'a Path>,
+}
 
 /// A mount, decided.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +79,7 @@ pub(super) fn check_mounts(
 pub(crate) fn mounts(
     config: &ContainerConfig,
     found: Vec<HostMount>,
-    sandbox: &Sandbox,
+    pod: &Pod<'_>,
 ) -> Result<Vec<PlannedMount>, Refusal> {
     let mut found = found.into_iter();
     let mut planned = Vec::new();
@@ -82,8 +92,8 @@ pub(crate) fn mounts(
             None => {
                 let found = found.next();
                 let found = found.ok_or_else(|| Refusal::invalid("a mount was not looked at"))?;
-                PlannedSource::Host(match sandbox.kind {
-                    PodKind::Vm => host_volume((config, sandbox), mount, found)?,
+                PlannedSource::Host(match pod.sandbox.kind {
+                    PodKind::Vm => host_volume((config, pod), mount, found)?,
                     PodKind::Host => HostVolume::Bind { path: found.path },
                 })
             }
@@ -163,7 +173,7 @@ fn check_stays_in_vm(mount: &Mount, found: &HostMount) -> Result<(), Refusal> {
 }
 
 fn host_volume(
-    (config, sandbox): (&ContainerConfig, &Sandbox),
+    (config, pod): (&ContainerConfig, &Pod<'_>),
     mount: &Mount,
     found: HostMount,
 ) -> Result<HostVolume, Refusal> {
@@ -178,12 +188,12 @@ fn host_volume(
         Kind::CharacterDevice => refuse("a device of the node can't be mounted in a VM"),
         Kind::BlockDevice => refuse("a block device is given as a device, not as a mount"),
         Kind::HugePages { page_bytes } => {
-            let pages = pages_of_guest(&found, page_bytes, &sandbox.huge_pages);
+            let pages = pages_of_guest(&found, page_bytes, &pod.sandbox.huge_pages);
             pages.map_err(|why| impossible(mount, &why))
         }
         Kind::HugeFile => refuse(NOT_SHARED),
         Kind::File => Ok(file(config, mount, found)),
-        Kind::Folder { data } => Ok(folder(mount, data, &found)),
+        Kind::Folder { data } => folder((mount, pod), data, &found),
         Kind::Missing => Ok(HostVolume::Share { path: found.path }),
     }
 }
@@ -203,19 +213,73 @@ fn file(config: &ContainerConfig, mount: &Mount, found: HostMount) -> HostVolume
     }
 }
 
-fn folder(mount: &Mount, data: bool, found: &HostMount) -> HostVolume {
+fn folder(
+    (mount, pod): (&Mount, &Pod<'_>),
+    data: bool,
+    found: &HostMount,
+) -> Result<HostVolume, Refusal> {
     let path = found.path.clone();
     if data {
-        return HostVolume::Files { path };
+        return Ok(HostVolume::Files { path });
     }
     if is_copied(found) {
-        return HostVolume::Copy { path };
+        return Ok(HostVolume::Copy { path });
+    }
+    if let Some(memory) = memory(found) {
+        return Ok(memory);
+    }
+    if let Some(disk) = disk(mount, pod, found)? {
+        return Ok(disk);
     }
     let alone = mount.propagation() != MountPropagation::PropagationPrivate && is_empty_dir(found);
-    memory(found).unwrap_or(match alone {
+    Ok(match alone {
         true => HostVolume::Own { path },
         false => HostVolume::Share { path },
     })
+}
+
+/// An emptyDir on disk, or a folder in it (subPath), that the sandbox's annotation makes a disk of the guest.
+fn disk(mount: &Mount, pod: &Pod<'_>, found: &HostMount) -> Result<Option<HostVolume>, Refusal> {
+    let Some((path, volume, sub_path)) = empty_dir(found) else {
+        return Ok(None);
+    };
+    let annotations = &pod.sandbox.config.annotations;
+    let Some(disk) = storage::empty_dir_disk(annotations, &volume)? else {
+        return Ok(None);
+    };
+    let why = "it can't be a disk (cofferdam.empty-dir-disks) where writable layers lie in memory (container.writable_layer in the configuration)";
+    let template = pod.disk_template.ok_or_else(|| impossible(mount, why))?;
+    Ok(Some(HostVolume::Disk {
+        path,
+        template: template.to_owned(),
+        limit_bytes: disk.limit_bytes,
+        sub_path,
+    }))
+}
+
+/// The folder of an emptyDir that is no mount, its name, and what of it was found: it is there, or mounted from there.
+fn empty_dir(found: &HostMount) -> Option<(PathBuf, String, String)> {
+    let mounted_from = || {
+        let mounted = found.mounted.as_ref()?;
+        let below = mounted.root.strip_prefix("/").ok()?;
+        Some(mounted.whole.as_ref()?.join(below))
+    };
+    let there = match has_part(&found.path, EMPTY_DIR) {
+        true => found.path.clone(),
+        false => mounted_from()?,
+    };
+    let mut folder = PathBuf::new();
+    let mut parts = there.iter();
+    for part in parts.by_ref() {
+        folder.push(part);
+        if part == EMPTY_DIR {
+            break;
+        }
+    }
+    let name = parts.next()?;
+    folder.push(name);
+    let sub_path = parts.as_path().to_str()?.to_owned();
+    Some((folder, name.to_str()?.to_owned(), sub_path))
 }
 
 /// An emptyDir of medium Memory, or a folder in it (subPath). Other tmpfs of the node are not for a pod alone.

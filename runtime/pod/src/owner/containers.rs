@@ -272,6 +272,7 @@ impl Owner {
             carriers: Carriers {
                 watchers: self.watchers.clone(),
                 shares: self.shares.clone(),
+                disks: self.disk_volumes.clone(),
             },
         };
         self.deeds

@@ -11,6 +11,7 @@ use crate::{
     Deadlines,
     block_devices::{self, BlockDevices},
     container::Container,
+    disk_volumes::{self, DiskVolumes},
     home::Home,
     shares::{self, Shares, SharesLost},
     teardown::Held,
@@ -23,6 +24,7 @@ pub(super) struct Devices {
     /// Tells that there are no shares any more.
     pub(super) shares_lost: Option<oneshot::Receiver<SharesLost>>,
     pub(super) block_devices: Option<BlockDevices>,
+    pub(super) disk_volumes: Option<DiskVolumes>,
 }
 
 impl Devices {
@@ -41,6 +43,7 @@ impl Devices {
             shares,
             shares_lost,
             block_devices: block_devices(held, agent, known, deadlines),
+            disk_volumes: disk_volumes(held, agent, deadlines),
         }
     }
 }
@@ -76,6 +79,15 @@ fn block_devices(
         Some(containers) => BlockDevices::recover(parts, containers.iter()),
         None => BlockDevices::begin(parts),
     })
+}
+
+fn disk_volumes(held: &Held, agent: &Agent, deadlines: Deadlines) -> Option<DiskVolumes> {
+    let parts = disk_volumes::Parts {
+        monitor: Arc::clone(held.home.as_ref().and_then(Home::monitor)?),
+        agent: agent.clone(),
+        deadlines,
+    };
+    Some(DiskVolumes::begin(parts))
 }
 
 impl Owner {

@@ -67,7 +67,7 @@ fn io_error(attempt: &'static str) -> impl FnOnce(io::Error) -> TemplateError {
 }
 
 /// Makes an empty file a disk as the template has it. Gives its size in bytes.
-pub(super) fn copy(template: &Path, disk: &File) -> Result<u64, TemplateError> {
+pub(crate) fn copy(template: &Path, disk: &File) -> Result<u64, TemplateError> {
     let mut template = io::BufReader::new(File::open(template).map_err(io_error("open it"))?);
     let mut head = [0; 16];
     template

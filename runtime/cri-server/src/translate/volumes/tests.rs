@@ -34,6 +34,13 @@ fn sandbox(kind: PodKind) -> Sandbox {
     }
 }
 
+fn pod(sandbox: &Sandbox) -> Pod<'_> {
+    Pod {
+        sandbox,
+        disk_template: Some(Path::new("/template")),
+    }
+}
+
 const PAGES: HugePages = HugePages {
     page_bytes: 2 << 20,
     bytes: 8 << 20,
@@ -44,7 +51,7 @@ fn decide(mount: Mount, found: HostMount) -> Result<HostVolume, Refusal> {
         mounts: vec![mount],
         ..ContainerConfig::default()
     };
-    let mut planned = mounts(&config, vec![found], &sandbox(PodKind::Vm))?;
+    let mut planned = mounts(&config, vec![found], &pod(&sandbox(PodKind::Vm)))?;
     match planned.remove(0).source {
         PlannedSource::Host(volume) => Ok(volume),
         other => panic!("{other:?}"),
@@ -164,7 +171,7 @@ fn termination_log_is_where_the_kubelet_says() {
     let annotation = TERMINATION_LOG_ANNOTATION.to_owned();
     config.annotations.insert(annotation, "/last".to_owned());
     let both = vec![found("/h/1", Kind::File), found("/h/2", Kind::File)];
-    let planned = mounts(&config, both.clone(), &sandbox(PodKind::Vm)).unwrap();
+    let planned = mounts(&config, both.clone(), &pod(&sandbox(PodKind::Vm))).unwrap();
     let sources: Vec<_> = planned.into_iter().map(|mount| mount.source).collect();
     let written_back = HostVolume::WrittenBack {
         path: "/h/1".into(),
@@ -175,7 +182,7 @@ fn termination_log_is_where_the_kubelet_says() {
     let expect = [written_back, share].map(PlannedSource::Host);
     assert_eq!(sources, expect);
     config.mounts[0].readonly = true;
-    let planned = mounts(&config, both, &sandbox(PodKind::Vm)).unwrap();
+    let planned = mounts(&config, both, &pod(&sandbox(PodKind::Vm))).unwrap();
     let path = "/h/1".into();
     let copy = PlannedSource::Host(HostVolume::Copy { path });
     assert_eq!(planned[0].source, copy);
@@ -219,6 +226,62 @@ fn folders_are_followed_copied_made_of_memory_or_shared() {
     check("/run", false, tmpfs("/", "/run"), share("/run"));
     let missing = decide(mount("/v", "/gone"), found("/gone", Kind::Missing));
     assert_eq!(missing.unwrap(), share("/gone"));
+}
+
+#[test]
+fn empty_dirs_are_disks_where_the_sandbox_says_so() {
+    let volumes = format!("{POD}/volumes/kubernetes.io~empty-dir");
+    let mut sandbox = sandbox(PodKind::Vm);
+    let key = storage::EMPTY_DIR_DISKS.to_owned();
+    let annotation = "cache=1Mi".to_owned();
+    sandbox.config.annotations.insert(key, annotation);
+    let decide = |found: HostMount, pod: &Pod<'_>| -> Result<HostVolume, Refusal> {
+        let config = ContainerConfig {
+            mounts: vec![mount("/v", &found.path.to_string_lossy())],
+            ..ContainerConfig::default()
+        };
+        let mut planned = mounts(&config, vec![found], pod)?;
+        match planned.remove(0).source {
+            PlannedSource::Host(volume) => Ok(volume),
+            other => panic!("{other:?}"),
+        }
+    };
+    let folder = |path: &str| found(path, Kind::Folder { data: false });
+    let disk = |sub_path: &str| HostVolume::Disk {
+        path: format!("{volumes}/cache").into(),
+        template: "/template".into(),
+        limit_bytes: Some(1 << 20),
+        sub_path: sub_path.to_owned(),
+    };
+    let check = |found: HostMount, expect: HostVolume| {
+        assert_eq!(decide(found, &pod(&sandbox)).unwrap(), expect);
+    };
+    check(folder(&format!("{volumes}/cache")), disk(""));
+    check(folder(&format!("{volumes}/cache/a")), disk("a"));
+    let bound = |root: &str, whole: &str| HostMount {
+        mounted: Some(Mounted {
+            root: root.into(),
+            whole: Some(whole.into()),
+            tmpfs_bytes: None,
+        }),
+        ..folder("/var/lib/kubelet/pods/u/volume-subpaths/cache/main/0")
+    };
+    let below = "/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/cache/a/b";
+    check(bound(below, "/var"), disk("a/b"));
+    let other = format!("{volumes}/other");
+    let path = other.clone().into();
+    check(folder(&other), HostVolume::Share { path });
+    let path = PathBuf::from("/srv/cache");
+    check(folder("/srv/cache"), HostVolume::Share { path });
+    let without = Pod {
+        disk_template: None,
+        ..pod(&sandbox)
+    };
+    let refusal = decide(folder(&format!("{volumes}/cache")), &without).unwrap_err();
+    assert!(
+        refusal.to_string().contains("container.writable_layer"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -309,7 +372,7 @@ fn outer_mounts_come_first_and_flags_are_kept() {
         ..ContainerConfig::default()
     };
     let all = ["/1", "/2", "/3"].map(|path| found(path, Kind::Folder { data: true }));
-    let planned = mounts(&config, all.to_vec(), &sandbox(PodKind::Vm)).unwrap();
+    let planned = mounts(&config, all.to_vec(), &pod(&sandbox(PodKind::Vm))).unwrap();
     let shown: Vec<_> = planned
         .iter()
         .map(|planned| {
@@ -341,7 +404,12 @@ fn container_on_the_node_has_what_is_there_itself() {
             ..ContainerConfig::default()
         };
         check_mounts(&config.mounts, (PodKind::Host, None)).unwrap();
-        let planned = mounts(&config, vec![found("/h", kind)], &sandbox(PodKind::Host)).unwrap();
+        let planned = mounts(
+            &config,
+            vec![found("/h", kind)],
+            &pod(&sandbox(PodKind::Host)),
+        )
+        .unwrap();
         let path = "/h".into();
         let bind = PlannedSource::Host(HostVolume::Bind { path });
         assert_eq!(planned[0].source, bind);
