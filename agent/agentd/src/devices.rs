@@ -29,6 +29,8 @@ const BUS: &str = "/sys/bus/pci";
 
 /// Device type of a virtio disk (virtio 1.3, section 5.2).
 const VIRTIO_BLOCK: &str = "0x0002";
+/// PCI class of a controller of NVMe (NVM Express over PCIe Transport 1.1, 3.1.1.6).
+const NVME: &str = "0x010802";
 
 /// A place on the guest's PCI buses: "0000:00:03.0".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +160,9 @@ fn look(folder: &Path) -> io::Result<Option<Option<PathBuf>>> {
     if !folder.join("driver").exists() {
         return Ok(None);
     }
+    if fs::read_to_string(folder.join("class"))?.trim() == NVME {
+        return namespace(&folder.join("nvme"));
+    }
     let Some(virtio) = child(folder, "virtio")? else {
         return Ok(Some(None));
     };
@@ -170,8 +175,22 @@ fn look(folder: &Path) -> io::Result<Option<Option<PathBuf>>> {
     let Some(block) = child(&virtio.join("block"), "")? else {
         return Ok(None);
     };
+    Ok(node_of(&block).map(Some))
+}
+
+/// The first namespace of a controller of NVMe. The driver begins before it knows of any.
+fn namespace(folder: &Path) -> io::Result<Option<Option<PathBuf>>> {
+    let Some(controller) = child(folder, "nvme")? else {
+        return Ok(None);
+    };
+    let name = controller.file_name().unwrap_or_default();
+    let namespace = child(&controller, &format!("{}n", name.to_string_lossy()))?;
+    Ok(namespace.and_then(|block| node_of(&block)).map(Some))
+}
+
+fn node_of(block: &Path) -> Option<PathBuf> {
     let node = Path::new("/dev").join(block.file_name().unwrap_or_default());
-    Ok(node.exists().then_some(Some(node)))
+    node.exists().then_some(node)
 }
 
 /// The first entry of a folder whose name begins so.

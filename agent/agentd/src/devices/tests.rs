@@ -33,6 +33,7 @@ fn device_is_ready_when_every_driver_has_it() {
     let check = |expect: Option<Option<PathBuf>>| assert_eq!(look(&device).unwrap(), expect);
     check(None);
     fs::create_dir_all(device.join("driver")).unwrap();
+    fs::write(device.join("class"), "0x010000\n").unwrap();
     check(Some(None));
     let virtio = device.join("virtio3");
     fs::create_dir(&virtio).unwrap();
@@ -45,6 +46,25 @@ fn device_is_ready_when_every_driver_has_it() {
     // Any name that /dev has will do.
     fs::create_dir_all(virtio.join("block").join("null")).unwrap();
     check(Some(Some("/dev/null".into())));
+}
+
+#[test]
+fn disk_of_nvme_is_ready_with_its_namespace() {
+    let device = tempfile::tempdir().unwrap();
+    let device = device.path();
+    let check = |expect: Option<Option<PathBuf>>| assert_eq!(look(device).unwrap(), expect);
+    fs::create_dir_all(device.join("driver")).unwrap();
+    fs::write(device.join("class"), "0x010802\n").unwrap();
+    check(None);
+    let controller = device.join("nvme/nul");
+    fs::create_dir_all(controller.join("power")).unwrap();
+    check(None);
+    fs::rename(&controller, device.join("nvme/nvme0")).unwrap();
+    check(None);
+    // A namespace without a node in /dev yet, and beside it the one for commands.
+    fs::create_dir_all(device.join("nvme/nvme0/nvme0n4000")).unwrap();
+    fs::create_dir_all(device.join("nvme/nvme0/ng0n1")).unwrap();
+    check(None);
 }
 
 #[tokio::test]
