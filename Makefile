@@ -18,7 +18,7 @@ testbed := $(target)/debug/testbed
 stage   := tests/testbed/stage
 # Builds a test program of a crate and prints where it is.
 test_program := tests/testbed/test-program
-programs := cofferdam cofferdam-vmm cofferdam-share cofferdam-agent testbed-init list-tree storage-suite effective-user unix-connect
+programs := cofferdam cofferdam-vmm cofferdam-share cofferdam-agent testbed-init list-tree storage-suite effective-user unix-connect drive-edu
 # How long each fuzz target runs.
 SECONDS ?= 60
 

@@ -11,7 +11,7 @@ use agent_client::{
 use anyhow::{Context, Result, bail, ensure};
 use harness::image::{Compression, ImageBuilder, Layer};
 use images::Store;
-use serde_json::json;
+use serde_json::{Value, json};
 use vm_client::{
     Deadlines, DiskId, DiskPlan, EndReason, Ending, Identity, LaunchPlan, Lifetime, Monitor,
     PciAddress, Processors, SegmentPlan, VfioPlan,
@@ -113,13 +113,36 @@ impl BareVm {
         command: &[&str],
         disks: Vec<ContainerDisk>,
     ) -> Result<String> {
+        let command: Vec<&str> = ["/bin/busybox"].iter().chain(command).copied().collect();
+        self.run_specified((id, root), &specification(&command), disks)
+            .await
+    }
+
+    /// The same for a program that drives devices itself: it sees /sys and physical addresses.
+    pub(crate) async fn run_driver(
+        &self,
+        id: &str,
+        root: PciAddress,
+        command: &[&str],
+    ) -> Result<String> {
+        let specification = of_driver(specification(command));
+        self.run_specified((id, root), &specification, Vec::new())
+            .await
+    }
+
+    async fn run_specified(
+        &self,
+        (id, root): (&str, PciAddress),
+        specification: &Value,
+        disks: Vec<ContainerDisk>,
+    ) -> Result<String> {
         let container = ContainerStart {
             container_id: id.to_owned(),
             root: Root::Disk {
                 pci_address: root.to_string(),
             },
             writable_bytes: 0,
-            oci_spec: serde_json::to_vec(&specification(command))?,
+            oci_spec: serde_json::to_vec(specification)?,
             stdio: Stdio::default(),
             share_pid_namespace: false,
             target_container_id: String::new(),
@@ -177,16 +200,32 @@ async fn end_of(container: &str, events: &mut EventStream) -> Result<ProcessEnd,
     }
 }
 
-/// An image with busybox, and the folders that its container mounts on.
+/// An image with busybox, a file, and the folders that its container mounts on.
 pub(crate) fn import(case: &Case, store: &Store, name: &str, file: (&str, &str)) -> Result<()> {
+    let layer = base()?.file(file.0, 0o644, file.1);
+    import_layer(case, store, name, layer)
+}
+
+/// The same with a program of the dist folder in /bin.
+pub(crate) fn import_program(case: &Case, store: &Store, name: &str) -> Result<()> {
+    let program = case.dist().join(name);
+    let bytes = fs::read(&program).with_context(|| format!("read {program:?}"))?;
+    let layer = base()?.file(&format!("bin/{name}"), 0o755, bytes);
+    import_layer(case, store, name, layer)
+}
+
+fn base() -> Result<Layer> {
     let busybox = Path::new("/bin/busybox");
     let program = fs::read(busybox).with_context(|| format!("read {busybox:?}"))?;
-    let layer = Layer::new(Compression::None)
+    Ok(Layer::new(Compression::None)
         .directory("bin", 0o755)
         .directory("dev", 0o755)
         .directory("proc", 0o755)
-        .file("bin/busybox", 0o755, program)
-        .file(file.0, 0o644, file.1);
+        .directory("sys", 0o755)
+        .file("bin/busybox", 0o755, program))
+}
+
+fn import_layer(case: &Case, store: &Store, name: &str, layer: Layer) -> Result<()> {
     let layout = case.folder().join(format!("layout-{name}"));
     let image = ImageBuilder::new(&format!("{name}:latest")).layer(layer);
     image.build()?.write_layout(&layout)?;
@@ -194,8 +233,7 @@ pub(crate) fn import(case: &Case, store: &Store, name: &str, file: (&str, &str))
     imported.map(drop).context("import an image")
 }
 
-fn specification(command: &[&str]) -> serde_json::Value {
-    let args: Vec<&str> = ["/bin/busybox"].iter().chain(command).copied().collect();
+fn specification(args: &[&str]) -> Value {
     json!({
         "ociVersion": "1.2.0",
         "process": {
@@ -214,4 +252,14 @@ fn specification(command: &[&str]) -> serde_json::Value {
             "namespaces": [{ "type": "pid" }, { "type": "mount" }],
         },
     })
+}
+
+fn of_driver(mut specification: Value) -> Value {
+    let rights = ["CAP_SYS_ADMIN"];
+    let sets = ["bounding", "effective", "permitted"].map(|set| (set.to_owned(), json!(rights)));
+    specification["process"]["capabilities"] = Value::Object(sets.into_iter().collect());
+    if let Some(mounts) = specification["mounts"].as_array_mut() {
+        mounts.push(json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs" }));
+    }
+    specification
 }

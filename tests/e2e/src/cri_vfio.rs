@@ -1,5 +1,5 @@
 //! A function of the node for a pod, over the Container Runtime Interface: asked for by the sandbox's annotation, given by VFIO, and the
-//! disk that it is in the guest is the container's. The device is the test host's spare disk.
+//! disk that it is in the guest is the container's. The devices are the test host's spare disks.
 
 use std::path::Path;
 
@@ -12,10 +12,15 @@ use crate::Test;
 use crate::case::{Case, Images};
 use crate::daemon::{Daemon, expect_failure};
 use crate::mounting::finish;
-use crate::spare::{CONTAINER, Spare};
+use crate::spare::{self, CONTAINER, Kind, Spare};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("pod_works_on_a_function_of_the_node", works),
+    ("pod_works_on_a_function_of_the_node", |case| {
+        works(case, &spare::VIRTIO)
+    }),
+    ("pod_works_on_a_disk_of_nvme", |case| {
+        works(case, &spare::NVME)
+    }),
     ("function_that_a_pod_may_not_have_is_named", refused),
 ];
 
@@ -24,8 +29,8 @@ const KNOWN: &[u8] = b"written by the node";
 const ANSWER: &str = "written by the pod";
 const ANSWER_AT: u64 = 4 << 20;
 
-fn works(case: &Case) -> Result<()> {
-    let Some(spare) = Spare::find(case)? else {
+fn works(case: &Case, kind: &'static Kind) -> Result<()> {
+    let Some(spare) = Spare::all(case, kind)?.pop() else {
         return Ok(());
     };
     spare.write(case, 0, KNOWN)?;
@@ -100,19 +105,19 @@ fn expect(daemon: &Daemon<'_>, config: PodSandboxConfig, code: Code, words: &str
     expect_failure(answer, code, words)
 }
 
-fn asking(daemon: &Daemon<'_>, name: &str, spare: &Spare) -> Result<PodSandboxConfig> {
+pub(crate) fn asking(daemon: &Daemon<'_>, name: &str, spare: &Spare) -> Result<PodSandboxConfig> {
     Ok(PodSandboxConfig {
         annotations: [(ANNOTATION.to_owned(), spare.address.clone())].into(),
         ..daemon.sandbox_config(name)?
     })
 }
 
-fn allowed(devices: &str, annotation: bool) -> Result<Table> {
+pub(crate) fn allowed(devices: &str, annotation: bool) -> Result<Table> {
     let text = format!("[vfio]\ndevices = {devices}\nannotation = {annotation}");
     Ok(text.parse()?)
 }
 
-fn device(host_path: &Path, container_path: &str) -> Device {
+pub(crate) fn device(host_path: &Path, container_path: &str) -> Device {
     Device {
         container_path: container_path.to_owned(),
         host_path: host_path.to_string_lossy().into_owned(),

@@ -69,6 +69,7 @@ mod spare;
 mod vfio;
 mod vfio_jail;
 mod vfio_nodes;
+mod vfio_edu;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -99,6 +100,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("disk_removal", disk_removal::TESTS),
     ("vfio", vfio::TESTS),
     ("vfio_jail", vfio_jail::TESTS),
+    ("vfio_edu", vfio_edu::TESTS),
     ("cri_image", cri_image::TESTS),
     ("cri_pull", cri_pull::TESTS),
     ("cri_tokens", cri_tokens::TESTS),

@@ -1,6 +1,7 @@
-//! The disk of a test host that nothing of it uses, and that a VM may be given by VFIO. Main type: [`Spare`]. Only a test host has one: on a
+//! Devices of a test host that nothing of it uses, and that a VM may be given by VFIO. Main type: [`Spare`]. Only a test host has them: on a
 //! real host the same disk might hold somebody's data.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -15,42 +16,92 @@ use crate::deadlines::{self, LOOK_AGAIN};
 use crate::test_host;
 
 const DEVICES: &str = "/sys/bus/pci/devices";
-/// A virtio disk by virtio 1.0 (virtio 1.3, section 4.1.2.1).
-const VENDOR: &str = "0x1af4";
-const DEVICE: &str = "0x1042";
-
 pub(crate) const CONTAINER: &str = "/dev/vfio/vfio";
 
-/// The disk, by its address on the host. The host's own driver has it again when this is dropped.
+/// What kind of device, as PCI has it, and who works with it on the host.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    vendor: &'static str,
+    device: &'static str,
+    /// The module that has the driver, and the driver.
+    driver: Option<(&'static str, &'static str)>,
+}
+
+/// A virtio disk by virtio 1.0 (virtio 1.3, section 4.1.2.1).
+pub(crate) const VIRTIO: Kind = Kind {
+    vendor: "0x1af4",
+    device: "0x1042",
+    driver: Some(("virtio_blk", "virtio-pci")),
+};
+
+/// QEMU's disk of NVMe.
+pub(crate) const NVME: Kind = Kind {
+    vendor: "0x1b36",
+    device: "0x0010",
+    driver: Some(("nvme", "nvme")),
+};
+
+/// QEMU's device for learners, for which no kernel has a driver.
+pub(crate) const EDU: Kind = Kind {
+    vendor: "0x1234",
+    device: "0x11e8",
+    driver: None,
+};
+
+/// One device, by its address on the host. The host's own driver has it again when this is dropped.
 pub(crate) struct Spare {
+    kind: &'static Kind,
     pub(crate) address: String,
+    /// Of a disk.
     pub(crate) bytes: u64,
 }
 
 impl Spare {
-    /// The disk of this test host; on another host nothing, which is said.
+    /// The virtio disk of this test host; on another host nothing, which is said.
     pub(crate) fn find(case: &Case) -> Result<Option<Self>> {
+        Ok(Self::all(case, &VIRTIO)?.pop())
+    }
+
+    /// All devices of a kind, at least one; on a host that is no test host none, which is said.
+    pub(crate) fn all(case: &Case, kind: &'static Kind) -> Result<Vec<Self>> {
         if !test_host::is_inside() {
-            eprintln!("SKIPPED: this is no test host, whose spare disk a VM could be given");
-            return Ok(None);
+            eprintln!("SKIPPED: this is no test host, whose spare devices a VM could be given");
+            return Ok(Vec::new());
         }
-        for module in ["virtio_blk", "vfio-pci"] {
+        let of_host = kind.driver.map(|(module, _)| module);
+        for module in of_host.into_iter().chain(["vfio-pci"]) {
             let loaded = Command::new("modprobe").arg(module).status();
             let loaded = loaded.context("run modprobe")?;
             ensure!(loaded.success(), "modprobe {module}: {loaded}");
         }
+        let mut all = Vec::new();
         for entry in fs::read_dir(DEVICES).context("list the PCI functions")? {
             let entry = entry?;
             let says = |name: &str| fs::read_to_string(entry.path().join(name));
-            if says("vendor")?.trim() == VENDOR && says("device")?.trim() == DEVICE {
+            if says("vendor")?.trim() == kind.vendor && says("device")?.trim() == kind.device {
                 let address = entry.file_name().to_string_lossy().into_owned();
-                let mut spare = Self { address, bytes: 0 };
-                spare.take_back()?;
-                spare.bytes = File::open(spare.node(case)?)?.seek(SeekFrom::End(0))?;
-                return Ok(Some(spare));
+                all.push(Self::new(case, kind, address)?);
             }
         }
-        anyhow::bail!("the test host has no spare disk: is `testbed` older than the tests?")
+        ensure!(
+            !all.is_empty(),
+            "the test host has no {kind:?}: is `testbed` older than the tests?"
+        );
+        all.sort_by(|one, other| one.address.cmp(&other.address));
+        Ok(all)
+    }
+
+    fn new(case: &Case, kind: &'static Kind, address: String) -> Result<Self> {
+        let mut spare = Self {
+            kind,
+            address,
+            bytes: 0,
+        };
+        spare.take_back()?;
+        if kind.driver.is_some() {
+            spare.bytes = File::open(spare.node(case)?)?.seek(SeekFrom::End(0))?;
+        }
+        Ok(spare)
     }
 
     fn folder(&self) -> PathBuf {
@@ -61,17 +112,20 @@ impl Spare {
     fn node(&self, case: &Case) -> Result<PathBuf> {
         let deadline = Instant::now() + case.patience.stretch(deadlines::STEP);
         loop {
-            let entries = fs::read_dir(self.folder())?.flatten();
-            let block = entries.map(|entry| entry.path().join("block"));
-            let disk = block
-                .filter_map(|block| fs::read_dir(block).ok()?.next()?.ok())
-                .next();
-            if let Some(disk) = disk {
+            let mut disks = fs::read_dir("/sys/block")?.flatten();
+            if let Some(disk) = disks.find(|disk| self.has(&disk.path())) {
                 return Ok(Path::new("/dev").join(disk.file_name()));
             }
-            ensure!(Instant::now() < deadline, "the spare disk has no node");
+            ensure!(Instant::now() < deadline, "{self} has no node");
             thread::park_timeout(LOOK_AGAIN);
         }
+    }
+
+    /// Whether a folder of the kernel's is below the device's.
+    fn has(&self, folder: &Path) -> bool {
+        let device = fs::canonicalize(folder).unwrap_or_default();
+        let mut parts = device.components();
+        parts.any(|part| part.as_os_str() == &*self.address)
     }
 
     /// Writes at an offset, past the host's cache.
@@ -99,33 +153,48 @@ impl Spare {
         Ok(Path::new("/dev/vfio").join(group))
     }
 
-    /// Binds it to the host's own driver.
+    /// Binds it to the host's own driver, if there is one.
     pub(crate) fn take_back(&self) -> Result<()> {
-        self.bind("virtio-pci")
+        match self.kind.driver {
+            Some((_, driver)) => self.bind(driver),
+            None => self.unbind(),
+        }
     }
 
     fn bind(&self, driver: &str) -> Result<()> {
-        let folder = self.folder();
-        fs::write(folder.join("driver_override"), driver).context("say which driver")?;
-        let bound = folder.join("driver");
+        let bound = self.folder().join("driver");
         let now = fs::read_link(&bound).ok();
         if now.is_some_and(|now| now.ends_with(driver)) {
             return Ok(());
         }
-        if bound.exists() {
-            fs::write(bound.join("unbind"), &self.address).context("unbind it")?;
-        }
+        self.unbind()?;
+        fs::write(self.folder().join("driver_override"), driver).context("say which driver")?;
         fs::write("/sys/bus/pci/drivers_probe", &self.address).context("bind it")?;
         let now = fs::read_link(&bound).context("no driver took it")?;
         ensure!(now.ends_with(driver), "{now:?} took it, not {driver}");
         Ok(())
+    }
+
+    fn unbind(&self) -> Result<()> {
+        let bound = self.folder().join("driver");
+        if bound.exists() {
+            fs::write(bound.join("unbind"), &self.address).context("unbind it")?;
+        }
+        // An empty line is no driver in particular.
+        fs::write(self.folder().join("driver_override"), "\n").context("say no driver")
+    }
+}
+
+impl fmt::Display for Spare {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the spare device {}", self.address)
     }
 }
 
 impl Drop for Spare {
     fn drop(&mut self) {
         if let Err(error) = self.take_back() {
-            eprintln!("the spare disk stays with VFIO: {error:#}");
+            eprintln!("{self} stays with VFIO: {error:#}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Test objects: images made for a test, the `cofferdam` program under test, what a host has and has not.
 //!
 //! - [`durability`]: blocks that were synced are there after a crash; the program `storage-suite write` makes them
+//! - [`edu`]: a driver for a device of QEMU's that shows interrupts and DMA; the program `drive-edu` runs it in a guest
 //! - [`escape`]: ways out of a shared folder; the program `storage-suite escape` tries them
 //! - [`image`]: OCI images in memory, right ones of any shape, written as layout folder, OCI archive or docker-archive
 //! - [`busybox`]: the image that most tests run, from Debian's busybox-static
@@ -20,6 +21,7 @@
 pub mod busybox;
 pub mod cofferdam;
 pub mod durability;
+pub mod edu;
 pub mod escape;
 pub mod image;
 pub mod leftovers;

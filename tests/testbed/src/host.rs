@@ -36,14 +36,17 @@ enum Stop {
     Silent,
 }
 
-/// Of the disk that VFIO may have.
+/// Of each disk that VFIO may have.
 const SPARE_BYTES: u64 = 8 << 20;
+/// One that a VM has from its start, and one that it is given later.
+const NVME_DISKS: usize = 2;
 
 /// The files of one host, in the cache.
 struct Folder {
     control: PathBuf,
     console: PathBuf,
     spare: PathBuf,
+    nvme: Vec<PathBuf>,
     /// What QEMU itself says.
     messages: PathBuf,
     initramfs: PathBuf,
@@ -101,12 +104,17 @@ fn make_folder(options: &Options, place: &Place) -> Result<Folder> {
         control: root.join("control"),
         console: root.join("console.log"),
         spare: root.join("spare.img"),
+        nvme: (0..NVME_DISKS)
+            .map(|number| root.join(format!("nvme-{number}.img")))
+            .collect(),
         messages: root.join("qemu.log"),
         initramfs: root.join("initramfs.cpio"),
     };
     fs::create_dir_all(&folder.control).map_err(file_error("create", &folder.control))?;
-    let spare = File::create(&folder.spare).and_then(|file| file.set_len(SPARE_BYTES));
-    spare.map_err(file_error("create", &folder.spare))?;
+    for disk in std::iter::once(&folder.spare).chain(&folder.nvme) {
+        let made = File::create(disk).and_then(|file| file.set_len(SPARE_BYTES));
+        made.map_err(file_error("create", disk))?;
+    }
 
     let directory = match &options.directory {
         Some(directory) => directory.clone(),
@@ -144,6 +152,7 @@ fn start(options: &Options, kernel: &Kernel, folder: &Folder) -> Result<Child> {
         control: folder.control.clone(),
         results: options.results.clone(),
         spare: folder.spare.clone(),
+        nvme: folder.nvme.clone(),
         console: folder.console.clone(),
         memory_mib: options.memory_mib,
         cpus: options.cpus,

@@ -26,8 +26,9 @@ pub(crate) struct Machine {
     pub(crate) modules: PathBuf,
     pub(crate) control: PathBuf,
     pub(crate) results: Option<PathBuf>,
-    /// What the disk that VFIO may have holds.
+    /// What the disks that VFIO may have hold: a virtio disk, and NVMe disks.
     pub(crate) spare: PathBuf,
+    pub(crate) nvme: Vec<PathBuf>,
     /// Where the kernel's log goes.
     pub(crate) console: PathBuf,
     pub(crate) memory_mib: u32,
@@ -56,21 +57,7 @@ pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
     add("-append", KERNEL_ARGUMENTS.into());
     add("-display", "none".into());
     add("-monitor", "none".into());
-    // The IOMMU has to come before the devices that it translates for.
-    add("-device", "intel-iommu,intremap=on,caching-mode=on".into());
-    // A disk that no driver of the host's takes by itself, for VFIO: as an endpoint of PCI Express it can be reset, behind a port of its
-    // own it is alone in its IOMMU group, and its DMA goes through the IOMMU. A guest of ours has the driver, as for its own disks.
-    let spare = escaped(&machine.spare);
-    add(
-        "-drive",
-        format!("if=none,id=spare,format=raw,file={spare}"),
-    );
-    add("-device", "pcie-root-port,id=spare-port,chassis=1".into());
-    add(
-        "-device",
-        "virtio-blk-pci,drive=spare,bus=spare-port,serial=spare,disable-legacy=on,iommu_platform=on"
-            .into(),
-    );
+    add_spares(machine, &mut add);
     add(
         "-chardev",
         format!("file,id=log,path={}", escaped(&machine.console)),
@@ -115,6 +102,35 @@ pub(crate) fn arguments(machine: &Machine) -> Vec<String> {
     arguments
 }
 
+/// Devices that no driver of the host's takes by itself, for VFIO. Their DMA goes through an IOMMU, which has to come before them. As
+/// endpoints of PCI Express the disks can be reset, and behind ports of their own they are alone in their IOMMU groups. A guest of ours has
+/// the drivers.
+fn add_spares(machine: &Machine, add: &mut impl FnMut(&str, String)) {
+    add("-device", "intel-iommu,intremap=on,caching-mode=on".into());
+    let mut disk = |name: &str, chassis: usize, file: &Path, device: &str| {
+        let file = escaped(file);
+        add(
+            "-drive",
+            format!("if=none,id={name},format=raw,file={file}"),
+        );
+        add(
+            "-device",
+            format!("pcie-root-port,id={name}-port,chassis={chassis}"),
+        );
+        add(
+            "-device",
+            format!("{device},drive={name},bus={name}-port,serial={name}"),
+        );
+    };
+    let virtio = "virtio-blk-pci,disable-legacy=on,iommu_platform=on";
+    disk("spare", 1, &machine.spare, virtio);
+    for (number, file) in machine.nvme.iter().enumerate() {
+        disk(&format!("nvme-{number}"), 2 + number, file, "nvme");
+    }
+    // A device for learners (docs/specs/edu.txt of QEMU): registers, an interrupt by MSI, and DMA to wherever it is told.
+    add("-device", "edu,dma_mask=0xffffffffffffffff".into());
+}
+
 /// A comma ends a value in QEMU's options, and a doubled one does not.
 fn escaped(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
@@ -133,6 +149,7 @@ mod tests {
             control: "/c/control".into(),
             results: Some("/a,b".into()),
             spare: "/c/spare.img".into(),
+            nvme: vec!["/c/nvme-0.img".into()],
             console: "/c/console.log".into(),
             memory_mib: 2048,
             cpus: 1,
@@ -145,6 +162,9 @@ mod tests {
             "-kernel /c/vmlinux -initrd /c/init.cpio",
             "path=/c/console.log",
             "id=spare,format=raw,file=/c/spare.img",
+            "id=nvme-0,format=raw,file=/c/nvme-0.img",
+            "-device nvme,drive=nvme-0,bus=nvme-0-port",
+            "-device edu",
             "id=root,path=/,security_model=none,multidevs=remap,readonly=on",
             "id=results,path=/a,,b,security_model=none",
             "mount_tag=control",
