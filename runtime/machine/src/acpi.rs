@@ -18,7 +18,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryError};
 
 use crate::{
     board::{RESET_PORT, RESET_VALUE, SLEEP_CONTROL_PORT, SLEEP_STATUS_PORT},
-    memory::{ACPI_TABLES, ECAM, GuestRam, IO_APIC, LAST_BUS, LOCAL_APIC, Layout},
+    memory::{ACPI_TABLES, ECAM, GuestRam, IO_APIC, LOCAL_APIC, Layout},
 };
 
 const OEM: [u8; 6] = *b"CFFRDM";
@@ -53,7 +53,7 @@ fn build(layout: &Layout, processors: u32) -> Result<Vec<u8>, AcpiError> {
     let mut root = XSDT::new(OEM, OEM_TABLE, OEM_REVISION);
     root.add_entry(tables.place(&fixed(definition)));
     root.add_entry(tables.place(&interrupts(processors)?));
-    root.add_entry(tables.place(&configuration()));
+    root.add_entry(tables.place(&configuration(layout)));
     let root = tables.place(&root);
     let mut pointer = Vec::new();
     Rsdp::new(OEM, root).to_aml_bytes(&mut pointer);
@@ -130,9 +130,9 @@ fn interrupts(processors: u32) -> Result<MADT, AcpiError> {
 }
 
 /// MCFG: where configuration space is.
-fn configuration() -> MCFG {
+fn configuration(layout: &Layout) -> MCFG {
     let mut table = MCFG::new(OEM, OEM_TABLE, OEM_REVISION);
-    table.add_ecam(ECAM.start, 0, 0, LAST_BUS);
+    table.add_ecam(ECAM.start, 0, 0, layout.last_bus());
     table
 }
 

@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     board::console::Console,
     memory::{ECAM, Layout},
-    pci::{AddError, NoSuchFunction, PciAddress, PciFunction, PciRoot, PciWindows},
+    pci::{AddError, NoSuchFunction, PciAddress, PciFunction, PciRoot, PciWindows, PortRoom},
     processor::Exit,
 };
 
@@ -92,6 +92,22 @@ impl Board {
     /// When the bus is full or a window has no room.
     pub fn add(&self, function: Box<dyn PciFunction>) -> Result<PciAddress, AddError> {
         self.parts().pci.add(function)
+    }
+
+    /// Puts a root port on bus 0, for a function that comes with [`Board::add_behind_port`].
+    ///
+    /// # Errors
+    /// When the bus is full or a window has no room.
+    pub fn add_port(&self, room: &PortRoom) -> Result<(), AddError> {
+        self.parts().pci.add_port(room)
+    }
+
+    /// Puts a function behind a root port that has room for it, or else on bus 0. The guest finds it when it scans the bus again.
+    ///
+    /// # Errors
+    /// As for [`Board::add`].
+    pub fn add_behind_port(&self, function: Box<dyn PciFunction>) -> Result<PciAddress, AddError> {
+        self.parts().pci.add_behind_port(function)
     }
 
     /// Takes a function off the bus; it has stopped when this returns. The guest must have let go of it.

@@ -56,11 +56,8 @@ pub const HIGH_RAM: u64 = MIB;
 pub const LOW_RAM_LIMIT: u64 = 3 * GIB;
 /// PCI window for 32-bit BARs.
 pub const PCI_WINDOW_32: Range<u64> = 0xc000_0000..0xe000_0000;
-/// PCI configuration space, 1 MiB a bus. The range is reserved as a whole; [`LAST_BUS`] says how much of it the guest hears of.
+/// PCI configuration space, 1 MiB a bus. The range is reserved as a whole; [`Layout::last_bus`] says how much of it the guest hears of.
 pub const ECAM: Range<u64> = 0xe000_0000..0xf000_0000;
-/// Highest bus number in the tables. Linux probes each slot of each bus that MCFG names, an exit each (pcibios_fixup_peer_bridges): with
-/// 256 buses these were 8192 of 8249 memory reads of a boot. Root ports will need one bus more each.
-pub const LAST_BUS: u8 = 0;
 /// The I/O APIC's registers (in the kernel).
 pub const IO_APIC: u64 = 0xfec0_0000;
 /// The local APICs' registers (in the kernel), and where MSI writes go.
@@ -86,6 +83,7 @@ pub struct Layout {
     above_end: Option<u64>,
     /// What functions of the host need of the 64-bit window, beside our own devices.
     device_bytes: u64,
+    last_bus: u8,
 }
 
 impl Layout {
@@ -104,7 +102,24 @@ impl Layout {
             low_end: ram_bytes - above,
             above_end: (above > 0).then_some(RAM_ABOVE + above),
             device_bytes: 0,
+            last_bus: 0,
         })
+    }
+
+    /// The same with so many root ports, each with a bus of its own.
+    #[must_use]
+    pub fn with_ports(self, count: u8) -> Self {
+        Self {
+            last_bus: count,
+            ..self
+        }
+    }
+
+    /// Highest bus number in the tables. Linux probes each slot of each bus that MCFG names and that no bridge leads to, an exit each
+    /// (pcibios_fixup_peer_bridges): with 256 such buses these were 8192 of 8249 memory reads of a boot.
+    #[must_use]
+    pub fn last_bus(&self) -> u8 {
+        self.last_bus
     }
 
     /// The same with a 64-bit window that has room for so many bytes of BARs of the host's functions more.

@@ -13,7 +13,7 @@ use acpi_tables::{
 use crate::{
     board::{PANIC_PORT, SLEEP_TYPE_OFF},
     generation::GENERATION_PIN,
-    memory::{ECAM, GENERATION_ID, LAST_BUS, Layout, PCI_WINDOW_32},
+    memory::{ECAM, GENERATION_ID, Layout, PCI_WINDOW_32},
 };
 
 /// _STA: present, enabled, shown, working.
@@ -43,7 +43,7 @@ fn host_bridge(layout: &Layout, bytes: &mut Vec<u8>) {
     // For virtio's and passed-through devices' 64-bit BARs alike; prefetchable ones may lie in a window that isn't.
     let memory_64 = AddressSpace::new_memory(kind, true, window.start, window.end - 1, None);
     let memory_32 = AddressSpace::new_memory(kind, true, below.0, below.1, None);
-    let buses = AddressSpace::new_bus_number(0, u16::from(LAST_BUS));
+    let buses = AddressSpace::new_bus_number(0, u16::from(layout.last_bus()));
     let resources = ResourceTemplate::new(vec![&buses, &memory_32, &memory_64]);
     Device::new(
         "_SB_.PCI0".into(),

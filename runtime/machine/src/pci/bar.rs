@@ -14,7 +14,7 @@ const LEAST_BYTES: u64 = 4096;
 
 /// Bits 2:1 of a memory BAR that say "64 bit wide" (PCI 3.0, 6.2.5.1).
 pub(super) const WIDTH_64: u32 = 0b100;
-const PREFETCHABLE: u32 = 0b1000;
+pub(super) const PREFETCHABLE: u32 = 0b1000;
 
 /// How far a BAR can be put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

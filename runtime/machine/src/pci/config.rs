@@ -183,7 +183,8 @@ impl ConfigSpace {
         }
     }
 
-    fn allow(&mut self, offset: u16, mask: &[u8]) {
+    /// Lets the guest write these bits.
+    pub(super) fn allow(&mut self, offset: u16, mask: &[u8]) {
         for (at, bits) in (usize::from(offset)..BYTES).zip(mask) {
             self.writable[at] = *bits;
         }

@@ -19,7 +19,8 @@ use crate::{
     interrupt::{InterruptError, Interrupts},
     kvm::Vm,
     pci::{
-        Bar, BarChange, Bars, COMMAND, Msix, MsixError, PciFunction, pending_bytes, table_bytes,
+        Bar, BarChange, Bars, COMMAND, Msix, MsixError, PciFunction, PortRoom, pending_bytes,
+        table_bytes,
     },
 };
 
@@ -125,6 +126,12 @@ impl VfioFunction {
         let wide = |plan: &&BarPlan| plan.spec.width != crate::pci::BarWidth::Bits32;
         let sizes = self.plans.iter().filter(wide).map(|plan| plan.spec.size);
         sizes.fold(0, u64::saturating_add)
+    }
+
+    /// What a root port before it has to have room for.
+    #[must_use]
+    pub fn port_room(&self) -> PortRoom {
+        PortRoom::of(self.plans.iter().map(|plan| plan.spec))
     }
 
     /// The device answers to its memory whatever the guest says: a guest that switches it off loses the BARs on its own bus, and the

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use super::{AddError, NoSuchFunction, PciAddress, PciRoot, PciWindows, first_gap};
+mod ports;
+
+use super::{AddError, NoSuchFunction, PciAddress, PciRoot, PciWindows, first_gap, in_slot};
 use crate::memory::Layout;
 use crate::pci::{Bar, BarChange, BarSpec, BarWidth, ConfigSpace, Identity, PciFunction};
 
