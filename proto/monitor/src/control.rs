@@ -1,10 +1,13 @@
 //! What is said to a running monitor, and what it answers. Main types: [`Request`] and [`Reply`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockDevice, Disk, DiskId, Ending, Fd, Mac, Nic, NicId, PciAddress, Share, ShareTag};
+use crate::{
+    BlockDevice, Disk, DiskId, Ending, Fd, HostFunction, Mac, Nic, NicId, PciAddress, Share,
+    ShareTag,
+};
 
 /// One thing asked of a running monitor over its control socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +33,11 @@ pub enum Request {
     /// Put a share on the bus; the socket to its server comes with the message. Answered by [`Reply::Added`]; the guest sees the
     /// share after a rescan of the bus, and mounts it by its tag.
     AddShare(Share),
-    /// Take a disk, a NIC or a share off the bus, after the guest has let go of it. Answered by [`Reply::Removed`] when the monitor has
+    /// Put a function of the host on the bus; its descriptors come with the message. All of the guest's memory is pinned for it, so the answer
+    /// takes a while. Answered by [`Reply::Added`]; the guest sees the function after a rescan of the bus. A monitor from before there was
+    /// this refuses it as unknown.
+    AddFunction(HostFunction),
+    /// Take a disk, a NIC, a share or a function of the host off the bus, after the guest has let go of it. Answered by [`Reply::Removed`] when the monitor has
     /// closed the device's files.
     RemoveDevice {
         /// The address that [`Reply::Added`] gave.
@@ -48,7 +55,7 @@ pub enum Reply {
     Running(Running),
     /// The answer to [`Request::Status`].
     Status(Status),
-    /// The disk, NIC or share is on the bus.
+    /// The disk, NIC, share or function is on the bus.
     Added {
         /// Where.
         pci_address: PciAddress,
@@ -109,6 +116,9 @@ pub struct Status {
     /// any says nothing.
     #[serde(default)]
     pub vfio: BTreeMap<PciAddress, PciAddress>,
+    /// Those of them that it was given while it ran, by where they are on the host. A monitor from before that could be says nothing.
+    #[serde(default)]
+    pub later_functions: BTreeSet<PciAddress>,
     /// How often processors left the guest for the monitor, by kind.
     #[serde(default)]
     pub exits: BTreeMap<String, u64>,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{DiskId, Mac, NicId, PciAddress, ShareTag};
 
 pub use check::Invalid;
+pub(crate) use check::check_fds;
 
 /// A descriptor of the same message, by its place there. Each place has exactly one purpose; only segments of one disk may
 /// share one.
@@ -59,6 +60,14 @@ pub struct Launch {
     /// Functions of the host that the guest is given by VFIO. Then all of its memory is pinned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vfio: Option<Vfio>,
+    /// How many functions of the host it may be given at a time while it runs, beside those. The machine's limits and filters allow for them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub later_functions: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_none(count: &u8) -> bool {
+    *count == 0
 }
 
 /// An unprivileged user and group, used by nothing else than monitors.

@@ -20,6 +20,7 @@ mod address;
 mod block_device;
 mod control;
 mod ending;
+mod host_function;
 mod launch;
 pub mod limits;
 mod socket;
@@ -28,6 +29,7 @@ pub use address::{DiskId, InvalidName, Mac, NicId, PciAddress, ShareTag};
 pub use block_device::BlockDevice;
 pub use control::{Datapath, NicStatus, Reply, Request, Running, ShareServer, ShareStatus, Status};
 pub use ending::{EndReason, Ending};
+pub use host_function::HostFunction;
 pub use launch::{
     Console, Disk, Fd, Identity, Invalid, Launch, Lifetime, Nic, NicQueue, Processors, Segment,
     Share, Vfio, VfioAccess, VfioFunction, Vsock,

@@ -122,6 +122,7 @@ fn pod_plan(config: &Config, plan: &Plan) -> anyhow::Result<PodPlan> {
         cgroup: cgroup(config)?,
         home: HomePlan::Guest(Box::new(GuestPlan {
             functions: Vec::new(),
+            later_functions: 0,
             monitor: config.monitor.clone(),
             share_server: config.share_server.clone(),
             scratch: config.scratch(),

@@ -10,7 +10,7 @@ use std::{
 use devices::{Finder, Host, Name, Wanted, cdi::Cdi};
 use tonic::Status;
 
-use crate::failure;
+use crate::{failure, settings::VfioSettings, vfio};
 
 /// What is at a path, once its links have been followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,17 +26,25 @@ pub(crate) enum HostDevice {
     },
     /// A node of VFIO's, and the functions that it stands for. One that is for all of VFIO stands for none.
     Vfio {
-        /// Where they are on the node.
-        functions: Vec<String>,
+        functions: Vec<HostFunction>,
     },
     /// A character device, or none.
     Other,
 }
 
+/// A function of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostFunction {
+    /// Where it is.
+    pub(crate) address: String,
+    /// Its IOMMU group, by which a running VM may be given it, or why none may.
+    pub(crate) hot_plug: Result<u32, String>,
+}
+
 /// Looks. Blocks.
-pub(crate) fn look(host_path: &str) -> Result<HostDevice, Status> {
+pub(crate) fn look(host_path: &str, settings: &VfioSettings) -> Result<HostDevice, Status> {
     if host_path == IOMMU || host_path.starts_with(VFIO) {
-        return functions(host_path);
+        return functions(host_path, settings);
     }
     look_at(host_path).map_err(|error| failure::host_path(host_path, "a device", &error))
 }
@@ -45,7 +53,7 @@ pub(crate) fn look(host_path: &str) -> Result<HostDevice, Status> {
 const IOMMU: &str = "/dev/iommu";
 const VFIO: &str = "/dev/vfio/";
 
-fn functions(host_path: &str) -> Result<HostDevice, Status> {
+fn functions(host_path: &str, settings: &VfioSettings) -> Result<HostDevice, Status> {
     let host = Host::new("/");
     let finder = Finder {
         host: &host,
@@ -58,9 +66,12 @@ fn functions(host_path: &str) -> Result<HostDevice, Status> {
     };
     let found = finder.find(&[wanted]);
     let found = found.map_err(|error| failure::devices(error.fault(), model::chain(&error)))?;
-    let functions = found.functions.iter();
+    let functions = found.functions.iter().map(|found| HostFunction {
+        address: found.address.to_string(),
+        hot_plug: vfio::hot_plug(&host, found.address, settings),
+    });
     Ok(HostDevice::Vfio {
-        functions: functions.map(|found| found.address.to_string()).collect(),
+        functions: functions.collect(),
     })
 }
 
@@ -90,21 +101,25 @@ mod tests {
     #[test]
     fn links_are_followed_and_what_is_missing_is_no_error() {
         let folder = tempfile::tempdir().unwrap();
+        let settings = vfio::tests::settings(false);
         let check = |name: &str, target: &str, expect: HostDevice| {
             let link = folder.path().join(name);
             symlink(target, &link).unwrap();
-            assert_eq!(look(&link.to_string_lossy()).unwrap(), expect);
+            assert_eq!(look(&link.to_string_lossy(), &settings).unwrap(), expect);
         };
         check("null", "/dev/null", HostDevice::Other);
         check("folder", "/dev", HostDevice::Other);
         check("broken", "nowhere", HostDevice::Missing);
         for node in ["/dev/vfio/vfio", "/dev/iommu"] {
             let functions = Vec::new();
-            assert_eq!(look(node).unwrap(), HostDevice::Vfio { functions });
+            assert_eq!(
+                look(node, &settings).unwrap(),
+                HostDevice::Vfio { functions }
+            );
         }
-        let error = look("/dev/vfio/4000000000").unwrap_err();
+        let error = look("/dev/vfio/4000000000", &settings).unwrap_err();
         assert!(error.message().contains("/dev/vfio/4000000000"), "{error}");
-        let error = look("/dev/null/deep").unwrap_err();
+        let error = look("/dev/null/deep", &settings).unwrap_err();
         assert_eq!(error.code(), tonic::Code::InvalidArgument);
         assert!(error.message().contains("/dev/null/deep"), "{error}");
     }

@@ -125,6 +125,18 @@ pub struct VfioSettings {
     pub annotation: bool,
     /// kubelet's PodResources socket.
     pub kubelet_socket: PathBuf,
+    /// How many a VM may be given at a time while it runs.
+    pub hot_plug: u8,
+}
+
+impl VfioSettings {
+    /// How many a VM has to be ready for: none where there is none for pods.
+    pub(crate) fn later(&self) -> u8 {
+        match self.devices == VfioDevices::Listed(Vec::new()) {
+            true => 0,
+            false => self.hot_plug,
+        }
+    }
 }
 
 /// Functions that pods may have.

@@ -1,14 +1,14 @@
 //! Functions of the node that a pod in a VM is given: named by kubelet or by an annotation, found, allowed by the configuration, and fit for
-//! a VM. Main function: [`functions`]. Above: RunPodSandbox. Below: `devices`, which finds and judges.
+//! a VM. Main functions: [`functions`], and [`hot_plug`] for a VM that runs. Above: RunPodSandbox, CreateContainer. Below: `devices`, which finds and judges.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 
 use cri::v1::PodSandboxConfig;
 use devices::{
-    Finder, Function, Host, Name, Wanted,
+    Finder, Function, Host, Name, PciAddress, Wanted,
     cdi::{self, Cdi},
     pod_resources::{self, PodName},
     preflight::{self, Preflight, Space},
@@ -115,6 +115,24 @@ fn choose(
     let room = preflight::room(&all, &space);
     room.map_err(|error| Status::failed_precondition(chain(&error)))?;
     Ok(functions.iter().map(given).collect())
+}
+
+/// The IOMMU group of a function that a running VM is to be given, or why none may have it. Whether there is room for it its bus says.
+pub(crate) fn hot_plug(
+    host: &Host,
+    address: PciAddress,
+    settings: &VfioSettings,
+) -> Result<u32, String> {
+    if settings.hot_plug == 0 {
+        return Err("VMs are given functions when they start, and none later (vfio.hot_plug in the configuration)".to_owned());
+    }
+    let unread = |error: devices::SysfsError| chain(&error);
+    let space = Space::of_vm(0, host.phys_bits().map_err(unread)?);
+    let function = host.function(address).map_err(unread)?;
+    check(&function, settings, &space).map_err(|status| status.message().to_owned())?;
+    given(&function).group.ok_or_else(|| {
+        format!("{address} has no node of its IOMMU group (CONFIG_VFIO_GROUP), by which a running VM is given a function")
+    })
 }
 
 fn check(function: &Function, settings: &VfioSettings, space: &Space) -> Result<(), Status> {

@@ -81,9 +81,13 @@ pub struct BlockDevice {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// The disk of a function that the VM was given at its start: where that is on the host. None is a block device of the node.
+    /// The disk of a function that the VM is given: where that is on the host. None is a block device of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// That function's IOMMU group, by which a VM may be given it that has not had it since its start, or why none may. It is for the moment in
+    /// which a container is made, and not kept.
+    #[serde(skip)]
+    pub hot_plug: Option<Result<u32, String>>,
 }
 
 impl BlockDevice {

@@ -2,11 +2,12 @@
 //! them. Main type: [`BlockDevices`]. Above: `owner`; below: `open`, `vm-client` and `agent-client`.
 //!
 //! One task owns them; who wants one asks it. A device has one disk for each right, whatever it is called on the host, and the disk's name says
-//! which it is. So a daemon after this one asks the monitor what is there, and the records of containers who has it; what nobody has goes.
+//! which it is. A function of the host that the VM is given while it runs comes and goes in the same way. So a daemon after this one asks the monitor what is there, and the records of containers who has it; what nobody has goes.
 //!
 //! While there is one, the task hears of changes of the host's devices, and has the monitor look whether the one behind a disk has grown; so it does for those that
 //! it finds, and for one that a further container gets.
 
+mod functions;
 #[cfg(test)]
 mod loop_device;
 mod open;
@@ -62,9 +63,18 @@ type Users = BTreeMap<PciAddress, BTreeSet<ContainerId>>;
 
 struct Keeper {
     parts: Parts,
-    disks: BTreeMap<DiskId, Disk>,
+    disks: BTreeMap<Key, Disk>,
     /// While there are disks.
     uevents: Option<Uevents>,
+}
+
+/// By what a device on the VM's bus is known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// A block device of the host: by its disk.
+    Disk(DiskId),
+    /// A function of the host: by where it is there.
+    Function(PciAddress),
 }
 
 /// A device that is on the VM's bus.
@@ -203,7 +213,11 @@ impl Keeper {
 
     /// Has the monitor look how large the devices are. The guest keeps what it has where it can't have what there is, and the log says so.
     async fn grow(&self, of: impl Fn(&DiskId) -> bool) {
-        for id in self.disks.keys().filter(|id| of(id)) {
+        let disks = self.disks.keys().filter_map(|key| match key {
+            Key::Disk(id) => Some(id),
+            Key::Function(_) => None,
+        });
+        for id in disks.filter(|id| of(id)) {
             match self.parts.monitor.grow_block_device(id.clone()).await {
                 Ok(bytes) => tracing::debug!(disk = %id, bytes, "a block device was looked at"),
                 Err(error) => {
@@ -218,8 +232,10 @@ impl Keeper {
     async fn look(&mut self, users: Users) {
         match self.parts.monitor.status().await {
             Ok(status) => {
-                for (id, disk) in found(status.disks, users) {
-                    self.disks.entry(id).or_insert(disk);
+                let mut users = users;
+                let functions = functions::found(&status, &mut users);
+                for (key, disk) in found(status.disks, users).into_iter().chain(functions) {
+                    self.disks.entry(key).or_insert(disk);
                 }
             }
             // It has ended, or will be found not to answer.
@@ -265,7 +281,8 @@ impl Keeper {
             source,
         };
         if let Some(function) = &device.function {
-            return self.given(function).await.map_err(refused);
+            let place = self.function(container, device, function).await;
+            return place.map_err(refused);
         }
         self.listen();
         let opened = open::open(device, self.parts.deadlines.call).await;
@@ -273,7 +290,8 @@ impl Keeper {
             Ok(opened) => opened,
             Err(error) => return Err(refused(error)),
         };
-        if let Some(disk) = self.disks.get_mut(&id) {
+        let key = Key::Disk(id.clone());
+        if let Some(disk) = self.disks.get_mut(&key) {
             disk.users.insert(container.clone());
             let address = disk.address;
             self.grow(|known| *known == id).await;
@@ -289,20 +307,8 @@ impl Keeper {
             }
         };
         let users = BTreeSet::from([container.clone()]);
-        self.disks.insert(id, Disk { address, users });
+        self.disks.insert(key, Disk { address, users });
         Ok(address)
-    }
-
-    /// Where the VM has a function since its start. It stays there: it is no disk that comes and goes.
-    async fn given(&self, function: &str) -> Result<PciAddress, OpenError> {
-        let status = self.parts.monitor.status().await;
-        let given = status.map_err(OpenError::Monitor)?.vfio;
-        let place = given.iter().find(|(host, _)| host.to_string() == function);
-        place
-            .map(|(_, guest)| *guest)
-            .ok_or_else(|| OpenError::NotGiven {
-                function: function.to_owned(),
-            })
     }
 
     async fn free(&mut self, container: &ContainerId) -> Result<(), PodError> {
@@ -315,7 +321,7 @@ impl Keeper {
     /// Takes away what nobody has. What can't be is tried again with the next one.
     async fn sweep(&mut self) -> Result<(), PodError> {
         let mut result = Ok(());
-        for (id, disk) in std::mem::take(&mut self.disks) {
+        for (key, disk) in std::mem::take(&mut self.disks) {
             let removed = match disk.users.is_empty() {
                 true => self.remove(disk.address).await.map(|()| true),
                 false => Ok(false),
@@ -323,7 +329,7 @@ impl Keeper {
             let stays = !matches!(removed, Ok(true));
             result = result.and(removed.map(|_gone| ()));
             if stays {
-                self.disks.insert(id, disk);
+                self.disks.insert(key, disk);
             }
         }
         if self.disks.is_empty() {
@@ -366,13 +372,13 @@ fn users_of<'a>(containers: impl Iterator<Item = &'a Container>) -> Users {
 }
 
 /// Those of a VM's disks that are block devices of the host.
-fn found(disks: BTreeMap<DiskId, PciAddress>, mut users: Users) -> BTreeMap<DiskId, Disk> {
+fn found(disks: BTreeMap<DiskId, PciAddress>, mut users: Users) -> BTreeMap<Key, Disk> {
     let ours = disks
         .into_iter()
         .filter(|(id, _)| id.as_str().starts_with(NAME));
     let disk = |(id, address)| {
         let users = users.remove(&address).unwrap_or_default();
-        (id, Disk { address, users })
+        (Key::Disk(id), Disk { address, users })
     };
     ours.map(disk).collect()
 }

@@ -16,6 +16,7 @@ pub use self::host::HostAgentError;
 pub(crate) use self::{
     guest::{add_nics, add_scratch, launch as launch_guest},
     host::{HostAgent, HostRecord},
+    vfio::open_function,
 };
 use crate::{error::PodError, plan::RootSegment};
 

@@ -63,6 +63,8 @@ pub struct GuestPlan {
     pub kernel_arguments: String,
     /// Functions of the host that it is given by VFIO. With any, all of its memory is pinned from the start.
     pub functions: Vec<HostFunction>,
+    /// How many it may be given at a time while it runs, beside those; fewer where it has as many as a VM can have.
+    pub later_functions: u8,
 }
 
 /// A function of the host that VFIO has.

@@ -29,7 +29,7 @@ pub use monitor::{
     PciAddress, Processors, Running, ShareServer, ShareStatus, ShareTag, Status, VERSION,
 };
 pub use plan::{
-    BlockDevicePlan, DiskPlan, LaunchPlan, NicPlan, NicQueuePlan, SegmentPlan, SharePlan,
-    VfioInterface, VfioPlan,
+    BlockDevicePlan, DiskPlan, FunctionPlan, LaunchPlan, NicPlan, NicQueuePlan, SegmentPlan,
+    SharePlan, VfioInterface, VfioPlan,
 };
 pub use run_folder::{CONTROL_SOCKET, SocketError, VSOCK_SOCKET};

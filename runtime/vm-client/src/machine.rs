@@ -19,7 +19,7 @@ use crate::{
     channel::ChannelError,
     keeper::{self, Command, Keeper},
     launch::{self, LaunchError},
-    plan::{BlockDevicePlan, DiskPlan, LaunchPlan, NicPlan, Parcel, SharePlan},
+    plan::{BlockDevicePlan, DiskPlan, FunctionPlan, LaunchPlan, NicPlan, Parcel, SharePlan},
     process::Process,
     run_folder::{self, SocketError},
 };
@@ -257,7 +257,22 @@ impl Monitor {
         }
     }
 
-    /// Takes a disk, a NIC or a share off the machine's bus, after the guest has let go of it.
+    /// Puts a function of the host on the machine's bus; the guest sees it after a rescan. All of its memory is pinned first.
+    ///
+    /// # Errors
+    /// When the monitor refuses or is gone.
+    pub async fn add_function(&self, function: FunctionPlan) -> Result<PciAddress, RequestError> {
+        let mut parcel = Parcel::default();
+        let request = Request::AddFunction(function.message_part(&mut parcel));
+        drop(parcel);
+        let fds = vec![function.container.into(), function.group.into()];
+        match self.ask(request, fds).await? {
+            Reply::Added { pci_address } => Ok(pci_address),
+            other => Err(RequestError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// Takes a disk, a NIC, a share or a function of the host off the machine's bus, after the guest has let go of it.
     ///
     /// # Errors
     /// When the monitor refuses or is gone.

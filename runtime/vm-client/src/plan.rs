@@ -11,9 +11,9 @@ use std::{
 };
 
 use monitor::{
-    BlockDevice, Console, Disk, DiskId, Fd, Identity, Launch, Lifetime, Mac, Nic, NicId, NicQueue,
-    PciAddress, Processors, Segment, Share, ShareTag, VERSION, Vfio, VfioAccess, VfioFunction,
-    Vsock,
+    BlockDevice, Console, Disk, DiskId, Fd, HostFunction, Identity, Launch, Lifetime, Mac, Nic,
+    NicId, NicQueue, PciAddress, Processors, Segment, Share, ShareTag, VERSION, Vfio, VfioAccess,
+    VfioFunction, Vsock, limits,
 };
 
 use crate::Deadlines;
@@ -54,6 +54,8 @@ pub struct LaunchPlan {
     pub nics: Vec<NicPlan>,
     /// Functions of the host that it is given by VFIO.
     pub vfio: Option<VfioPlan>,
+    /// How many it may be given at a time while it runs, beside those.
+    pub later_functions: u8,
     /// How long to wait for the monitor.
     pub deadlines: Deadlines,
 }
@@ -144,6 +146,17 @@ pub enum VfioInterface {
     Iommufd,
 }
 
+/// A function of the host to give to a running machine.
+#[derive(Debug)]
+pub struct FunctionPlan {
+    /// Where it is on the host.
+    pub host_address: PciAddress,
+    /// /dev/vfio/vfio, opened for this function.
+    pub container: File,
+    /// /dev/vfio/GROUP of its IOMMU group. Nobody else can open it while it is open.
+    pub group: File,
+}
+
 /// A share to give to a machine.
 #[derive(Debug)]
 pub struct SharePlan {
@@ -223,8 +236,19 @@ impl LaunchPlan {
                 .vfio
                 .as_ref()
                 .map(|vfio| vfio.message_part(&mut parcel)),
+            later_functions: self.room_for_later(),
         };
         (launch, parcel)
+    }
+}
+
+impl LaunchPlan {
+    /// What there is beside those from the start.
+    fn room_for_later(&self) -> u8 {
+        let now = self.vfio.as_ref().map_or(0, |vfio| vfio.functions.len());
+        let room = limits::VFIO_FUNCTIONS.saturating_sub(now);
+        self.later_functions
+            .min(u8::try_from(room).unwrap_or(u8::MAX))
     }
 }
 
@@ -306,6 +330,17 @@ impl VfioPlan {
                 },
             },
             functions: self.functions.iter().map(function).collect(),
+        }
+    }
+}
+
+impl FunctionPlan {
+    /// The message part for this function; its descriptors go into the parcel.
+    pub(crate) fn message_part<'a>(&'a self, parcel: &mut Parcel<'a>) -> HostFunction {
+        HostFunction {
+            host_address: self.host_address,
+            container: parcel.put(&self.container),
+            group: parcel.put(&self.group),
         }
     }
 }

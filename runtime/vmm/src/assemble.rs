@@ -34,9 +34,10 @@ use crate::{
     jail::filters::Kind,
     last_words::LastWords,
     launch::Parts,
+    ports::Ports,
     processor,
     threads::{Gate, ThreadError},
-    vfio,
+    vfio::Opener,
     worker::Worker,
 };
 
@@ -96,6 +97,8 @@ pub(crate) struct Machine {
     pub(crate) shares: BTreeMap<ShareTag, Share>,
     /// Functions of the host, and where the guest sees them.
     pub(crate) functions: BTreeMap<PciAddress, PciAddress>,
+    /// With which it gets others, if it may.
+    pub(crate) opener: Option<Opener>,
     pub(crate) counts: Vec<Arc<ExitCounts>>,
     vm: Vm,
     ram: GuestRam,
@@ -133,15 +136,14 @@ pub(crate) fn assemble(
     let vm = Vm::new(parts.kvm, ram.clone())?;
     let interrupts = Interrupts::new(&vm);
     let model = ProcessorModel::new(&vm, launch.processors.max.into())?;
-    let given = match (&launch.vfio, parts.vfio) {
-        (Some(message), Some(parts)) => {
-            vfio::open(message, parts, (&vm, &ram, &interrupts), last_words)?
-        }
+    let opener = Opener::new(launch, (&vm, &ram, &interrupts), last_words)?;
+    let given = match (&launch.vfio, parts.vfio, &opener) {
+        (Some(message), Some(parts), Some(opener)) => opener.open(message, parts)?,
         _ => Vec::new(),
     };
-    let given_bytes = given.iter().map(|(_, function)| function.wide_bytes());
-    let given_bytes = given_bytes.fold(0, u64::saturating_add);
-    let layout = layout.with_devices(given_bytes, model.address_bits())?;
+    let functions: Vec<_> = given.iter().map(|(_, function)| function).collect();
+    let mut ports = Ports::plan(&functions, launch.later_functions);
+    let layout = ports.layout(layout, model.address_bits())?;
     let board = Board::new(&layout, parts.console);
 
     let command_line = command_line::compose(launch);
@@ -165,6 +167,7 @@ pub(crate) fn assemble(
         nics: BTreeMap::new(),
         shares: BTreeMap::new(),
         functions: BTreeMap::new(),
+        opener,
         counts: Vec::new(),
         vm,
         ram,
@@ -174,6 +177,7 @@ pub(crate) fn assemble(
         devices,
     };
     machine.add_fixed_devices(launch, parts.vsock_listener)?;
+    ports.add(&machine.board);
     for (host_address, function) in given {
         machine.add_function(host_address, function)?;
     }
@@ -271,29 +275,19 @@ impl Machine {
         self.put(Box::new(VirtioPci::new(device, mount)?))
     }
 
-    /// Puts a function of the host on the bus. It needs no thread: the kernel moves its data and its interrupts.
-    fn add_function(
+    /// Puts a function of the host behind a root port. It needs no thread: the kernel moves its data and its interrupts.
+    pub(crate) fn add_function(
         &mut self,
         host_address: PciAddress,
         function: VfioFunction,
-    ) -> Result<(), AssembleError> {
-        let pci_address = self.put(Box::new(function))?;
+    ) -> Result<PciAddress, AssembleError> {
+        let pci_address = here(self.board.add_behind_port(Box::new(function))?);
         self.functions.insert(host_address, pci_address);
-        Ok(())
+        Ok(pci_address)
     }
 
     fn put(&self, function: Box<dyn PciFunction>) -> Result<PciAddress, AssembleError> {
-        let machine::pci::PciAddress {
-            bus,
-            device,
-            function,
-        } = self.board.add(function)?;
-        Ok(PciAddress {
-            segment: 0,
-            bus,
-            device,
-            function,
-        })
+        Ok(here(self.board.add(function)?))
     }
 
     /// All processors that may ever be online; the guest starts the others from the first one.
@@ -303,9 +297,9 @@ impl Machine {
         entry: boot::Entry,
         gate: &Gate,
     ) -> Result<(), AssembleError> {
-        let kind = match self.functions.is_empty() {
-            true => Kind::Processor,
-            false => Kind::ProcessorWithFunctions,
+        let kind = match self.opener {
+            None => Kind::Processor,
+            Some(_) => Kind::ProcessorWithFunctions,
         };
         for number in 0..model.count() {
             let mut processor = Processor::new(&self.vm, model, number)?;
@@ -324,6 +318,16 @@ impl Machine {
             )?;
         }
         Ok(())
+    }
+}
+
+/// As the contract has addresses.
+fn here(address: machine::pci::PciAddress) -> PciAddress {
+    PciAddress {
+        segment: 0,
+        bus: address.bus,
+        device: address.device,
+        function: address.function,
     }
 }
 

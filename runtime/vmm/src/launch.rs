@@ -7,7 +7,9 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use monitor::{BlockDevice, Console, Disk, Fd, Invalid, Launch, Nic, ReceiveError, Share, Vfio};
+use monitor::{
+    BlockDevice, Console, Disk, Fd, HostFunction, Invalid, Launch, Nic, ReceiveError, Share, Vfio,
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{SocketType, sockopt},
@@ -295,6 +297,14 @@ impl Parcel {
         FileSystem::new(share.tag.as_str(), socket).map_err(|source| ShareError::Device {
             tag: share.tag.to_string(),
             source,
+        })
+    }
+
+    /// The descriptors of a checked function.
+    pub(crate) fn function(&mut self, function: &HostFunction) -> Result<VfioParts, Invalid> {
+        Ok(VfioParts {
+            domain: self.take(function.container)?,
+            nodes: vec![self.take(function.group)?],
         })
     }
 

@@ -20,14 +20,13 @@ pub(crate) struct Resources {
 
 /// For this machine.
 pub(crate) fn resources(launch: &Launch) -> Resources {
-    let functions = launch.vfio.as_ref().map_or(0, |vfio| vfio.functions.len());
+    let now = launch.vfio.as_ref().map_or(0, |vfio| vfio.functions.len());
+    let later = u64::from(launch.later_functions);
+    // Those from the start share a container, in which memory is counted once; each that comes later has its own.
+    let containers = u64::from(now > 0) + later;
     Resources {
-        descriptors: DESCRIPTORS + FUNCTION_DESCRIPTORS * functions as u64,
-        locked_bytes: if functions == 0 {
-            0
-        } else {
-            launch.memory_bytes
-        },
+        descriptors: DESCRIPTORS + FUNCTION_DESCRIPTORS * (now as u64 + later),
+        locked_bytes: launch.memory_bytes.saturating_mul(containers),
     }
 }
 

@@ -13,6 +13,7 @@ mod jail;
 
 mod assemble;
 mod command_line;
+mod ports;
 mod processor;
 mod threads;
 mod vfio;
@@ -100,7 +101,11 @@ fn start(socket: &OwnedFd) -> Result<Control, Box<dyn Error>> {
     let launcher = socket.try_clone()?;
     let control = Control::new(machine, ear, launcher, launch.lifetime, listener)?;
     filter::install(&filter::without_clone3()?)?;
-    filter::install(&Kind::Control.program()?)?;
+    let kind = match launch.later_functions {
+        0 => Kind::Control,
+        _ => Kind::ControlWithFunctions,
+    };
+    filter::install(&kind.program()?)?;
     gate.open();
     let running_us = clock.now_us();
     control.tell_launcher(&Reply::Running(Running {

@@ -1,15 +1,15 @@
-//! Functions of the host for the guest, from the descriptors of the launch message. Main functions: [`prepare`], before the jail shuts, and
-//! [`open`]. Below: `machine`'s `vfio`. Above: `main`, `assemble`.
+//! Functions of the host for the guest, from the descriptors of the launch message or of a request. Main type: [`Opener`]; [`prepare`] is
+//! called before the jail shuts. Below: `machine`'s `vfio`. Above: `main`, `assemble`, and `control`, which adds one to a running machine.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use machine::{
     interrupt::Interrupts,
     kvm::Vm,
     memory::GuestRam,
-    vfio::{self, Container, VfioError, VfioFunction},
+    vfio::{self, Container, KvmGroups, VfioError, VfioFunction},
 };
-use monitor::{Invalid, Launch, PciAddress, Vfio, VfioAccess};
+use monitor::{HostFunction, Invalid, Launch, PciAddress, Vfio, VfioAccess};
 use thiserror::Error;
 
 use crate::{
@@ -40,28 +40,91 @@ pub(crate) fn prepare(launch: &Launch, parcel: &Parcel) -> Result<(), PrepareErr
     Ok(vfio::account_by_process(parcel.look(*iommufd)?)?)
 }
 
-/// Pins all of the guest's memory, opens each function and resets it. One that fails later ends the machine, with the reason: its driver
-/// would wait for interrupts that never come.
-pub(crate) fn open(
-    message: &Vfio,
-    parts: VfioParts,
-    (vm, ram, interrupts): (&Vm, &GuestRam, &Interrupts),
-    last_words: &LastWords,
-) -> Result<Functions, VfioError> {
-    let VfioParts { domain, nodes } = parts;
-    let container = match &message.access {
-        VfioAccess::Type1 { .. } => Container::type1(vm, ram, domain, nodes)?,
-        VfioAccess::Iommufd { .. } => Container::iommufd(vm, ram, domain, nodes)?,
-    };
-    let container = Arc::new(container);
-    let mut functions = Vec::new();
-    for function in &message.functions {
-        let address = function.host_address;
-        let device = container.open(function.node.into(), &address.to_string())?;
-        let words = last_words.clone();
-        let on_fault = move |error: &VfioError| words.say(Cause::internal(error));
-        let opened = VfioFunction::new((vm, interrupts), Box::new(device), Box::new(on_fault))?;
-        functions.push((address, opened));
+/// What functions are opened with. A machine has one that has functions, or may have.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    kvm: KvmGroups,
+    vm: Vm,
+    ram: GuestRam,
+    interrupts: Interrupts,
+    last_words: LastWords,
+    /// How many may be given at a time while it runs.
+    most_later: usize,
+    /// Those that were, by where they are on the host.
+    pub(crate) later: BTreeSet<PciAddress>,
+}
+
+impl Opener {
+    /// None for a machine that has no functions and gets none.
+    pub(crate) fn new(
+        launch: &Launch,
+        (vm, ram, interrupts): (&Vm, &GuestRam, &Interrupts),
+        last_words: &LastWords,
+    ) -> Result<Option<Self>, VfioError> {
+        if launch.vfio.is_none() && launch.later_functions == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            kvm: KvmGroups::new(vm)?,
+            vm: vm.clone(),
+            ram: ram.clone(),
+            interrupts: interrupts.clone(),
+            last_words: last_words.clone(),
+            most_later: launch.later_functions.into(),
+            later: BTreeSet::new(),
+        }))
     }
-    Ok(functions)
+
+    /// Pins all of the guest's memory, opens each function and resets it.
+    pub(crate) fn open(&self, message: &Vfio, parts: VfioParts) -> Result<Functions, VfioError> {
+        let container = Arc::new(self.container(&message.access, parts)?);
+        let functions = message.functions.iter().map(|function| {
+            let address = function.host_address;
+            let opened = self.function(&container, function.node.into(), address)?;
+            Ok((address, opened))
+        });
+        functions.collect()
+    }
+
+    /// The same for one that comes later: with it goes what was mapped and pinned for it.
+    pub(crate) fn open_later(
+        &self,
+        function: &HostFunction,
+        parts: VfioParts,
+    ) -> Result<VfioFunction, VfioError> {
+        let VfioParts { domain, nodes } = parts;
+        let container = Container::type1(&self.kvm, &self.ram, domain, nodes)?;
+        self.function(&Arc::new(container), 0, function.host_address)
+    }
+
+    /// Why no more can be added.
+    pub(crate) fn full(&self) -> Option<String> {
+        let most = self.most_later;
+        let full = self.later.len() >= most;
+        full.then(|| {
+            format!("{most} functions of the host were added, which is all that the machine was started for")
+        })
+    }
+
+    fn container(&self, access: &VfioAccess, parts: VfioParts) -> Result<Container, VfioError> {
+        let VfioParts { domain, nodes } = parts;
+        match access {
+            VfioAccess::Type1 { .. } => Container::type1(&self.kvm, &self.ram, domain, nodes),
+            VfioAccess::Iommufd { .. } => Container::iommufd(&self.kvm, &self.ram, domain, nodes),
+        }
+    }
+
+    /// One that fails later ends the machine, with the reason: its driver would wait for interrupts that never come.
+    fn function(
+        &self,
+        container: &Arc<Container>,
+        group: usize,
+        address: PciAddress,
+    ) -> Result<VfioFunction, VfioError> {
+        let device = container.open(group, &address.to_string())?;
+        let words = self.last_words.clone();
+        let on_fault = move |error: &VfioError| words.say(Cause::internal(error));
+        let with = (&self.vm, &self.interrupts);
+        VfioFunction::new(with, Box::new(device), Box::new(on_fault))
+    }
 }

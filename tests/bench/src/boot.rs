@@ -79,6 +79,7 @@ async fn boot_ours(dist: &Dist, program: &Path) -> Result<Sample> {
         disks: Vec::new(),
         nics: Vec::new(),
         vfio: None,
+        later_functions: 0,
         deadlines: Deadlines::scaled(deadlines::MONITOR_SCALE),
     };
     let (monitor, _running) = Monitor::launch(plan).await?;

@@ -60,6 +60,7 @@ pub(crate) fn launch_plan(case: &Case, name: &str, vfio: Option<VfioPlan>) -> Re
         disks: Vec::new(),
         nics: Vec::new(),
         vfio,
+        later_functions: 0,
         deadlines: Deadlines::scaled(case.patience.scale()),
     })
 }

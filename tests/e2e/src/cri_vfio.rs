@@ -112,7 +112,7 @@ pub(crate) fn asking(daemon: &Daemon<'_>, name: &str, spare: &Spare) -> Result<P
     })
 }
 
-pub(crate) fn allowed(devices: &str, annotation: bool) -> Result<Table> {
+fn allowed(devices: &str, annotation: bool) -> Result<Table> {
     let text = format!("[vfio]\ndevices = {devices}\nannotation = {annotation}");
     Ok(text.parse()?)
 }

@@ -52,6 +52,7 @@ mod cri_streaming;
 mod cri_tokens;
 mod cri_user_namespaces;
 mod cri_vfio;
+mod cri_vfio_hot_plug;
 mod cri_vfio_kubelet;
 mod cri_volumes;
 mod disk_removal;
@@ -67,9 +68,10 @@ mod run_stdin;
 mod run_tty;
 mod spare;
 mod vfio;
+mod vfio_edu;
+mod vfio_hot_plug;
 mod vfio_jail;
 mod vfio_nodes;
-mod vfio_edu;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -101,6 +103,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("vfio", vfio::TESTS),
     ("vfio_jail", vfio_jail::TESTS),
     ("vfio_edu", vfio_edu::TESTS),
+    ("vfio_hot_plug", vfio_hot_plug::TESTS),
     ("cri_image", cri_image::TESTS),
     ("cri_pull", cri_pull::TESTS),
     ("cri_tokens", cri_tokens::TESTS),
@@ -132,6 +135,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_block", cri_block::TESTS),
     ("cri_vfio", cri_vfio::TESTS),
     ("cri_vfio_kubelet", cri_vfio_kubelet::TESTS),
+    ("cri_vfio_hot_plug", cri_vfio_hot_plug::TESTS),
     ("cri_user_namespaces", cri_user_namespaces::TESTS),
     ("cri_host_pods", cri_host_pods::TESTS),
     ("cri_apparmor", cri_apparmor::TESTS),

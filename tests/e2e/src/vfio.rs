@@ -194,6 +194,10 @@ impl<'a> Given<'a> {
         let vm = BareVm::boot(case, plan).await?;
         let status = vm.monitor.status().await?;
         let place = status.vfio.get(&host_address).copied();
+        ensure!(
+            place.is_none_or(|place| place.bus > 0),
+            "{place:?} is behind no root port"
+        );
         Ok(Self {
             case,
             vm,

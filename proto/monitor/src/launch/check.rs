@@ -226,6 +226,11 @@ impl Launch {
         }
         check_nics(&self.nics)?;
         self.vfio.as_ref().map_or(Ok(()), check_vfio)?;
+        let now = self.vfio.as_ref().map_or(0, |vfio| vfio.functions.len());
+        let count = now + usize::from(self.later_functions);
+        if count > limits::VFIO_FUNCTIONS {
+            return Err(Invalid::VfioFunctions { count });
+        }
         check_fds(&self.fds(), fds)
     }
 
@@ -423,7 +428,7 @@ fn check_vfio(vfio: &Vfio) -> Result<(), Invalid> {
 }
 
 /// Every named descriptor came, and every one that came is named once.
-fn check_fds(named: &[Fd], count: usize) -> Result<(), Invalid> {
+pub(crate) fn check_fds(named: &[Fd], count: usize) -> Result<(), Invalid> {
     let mut seen = BTreeSet::new();
     for Fd(slot) in named {
         if usize::from(*slot) >= count {

@@ -41,6 +41,7 @@ fn launch() -> Launch {
         disks: vec![disk("image", 6, 0, 4096)],
         nics: Vec::new(),
         vfio: None,
+        later_functions: 0,
     }
 }
 

@@ -175,6 +175,7 @@ fn reply_of_a_newer_monitor_is_read_as_far_as_known() {
         shares: std::collections::BTreeMap::new(),
         nics: [("eth0".parse().unwrap(), nic)].into(),
         vfio: std::collections::BTreeMap::new(),
+        later_functions: std::collections::BTreeSet::new(),
         exits: std::collections::BTreeMap::new(),
     };
     check_reads_as(status, Some(Reply::Status(status_read)));

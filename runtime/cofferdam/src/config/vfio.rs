@@ -16,6 +16,7 @@ pub(crate) struct Vfio {
     resources: Vec<String>,
     annotation: bool,
     kubelet_socket: PathBuf,
+    hot_plug: u8,
 }
 
 /// `vfio.devices`.
@@ -43,6 +44,7 @@ impl Vfio {
             resources: self.resources.clone(),
             annotation: self.annotation,
             kubelet_socket: self.kubelet_socket.clone(),
+            hot_plug: self.hot_plug,
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn create_container(
     }
     let defaults = node.settings.container;
     let sandbox = (&known.sandbox.config, kind);
-    let devices = devices(&config, kind).await?;
+    let devices = devices(node, &config, kind).await?;
     let planned = translate::container_plan(&config, sandbox, &image, defaults, profile, devices)?;
     if let (Some(label), PodKind::Host) = (translate::selinux_label(&config), kind) {
         selinux::check_absent(label).await?;
@@ -110,10 +110,12 @@ fn find_target(
 }
 
 /// The devices that the container asks for, told apart by what the host has there.
-async fn devices(config: &ContainerConfig, kind: PodKind) -> Result<Devices, Status> {
+async fn devices(node: &Node, config: &ContainerConfig, kind: PodKind) -> Result<Devices, Status> {
     let asked = config.devices.iter();
     let paths: Vec<_> = asked.map(|device| device.host_path.clone()).collect();
-    let look = move || paths.iter().map(|path| host_devices::look(path)).collect();
+    let settings = node.settings.vfio.clone();
+    let look = move |path: &String| host_devices::look(path, &settings);
+    let look = move || paths.iter().map(look).collect();
     let found: Result<_, Status> = work::blocking(look).await?;
     Ok(translate::devices(config, found?, kind)?)
 }

@@ -265,6 +265,7 @@ async fn guest_plan(node: &Node, asked: &Asked) -> Result<GuestPlan, Status> {
     let functions = vfio::functions(node, &asked.config, size).await?;
     Ok(GuestPlan {
         functions,
+        later_functions: settings.vfio.later(),
         monitor: parts.monitor,
         share_server: parts.share_server,
         scratch: settings.scratch.clone(),

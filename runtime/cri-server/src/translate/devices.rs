@@ -5,7 +5,7 @@ use cri::v1::{ContainerConfig, Device as CriDevice};
 use model::{BlockDevice, Device};
 
 use super::{pod_kind::PodKind, refusal::Refusal};
-use crate::host_devices::HostDevice;
+use crate::host_devices::{HostDevice, HostFunction};
 
 /// Of the node of a function's disk: as udev has disks.
 const NODE_MODE: u32 = 0o660;
@@ -44,6 +44,7 @@ pub(crate) fn devices(
                 uid,
                 gid,
                 function: None,
+                hot_plug: None,
             }),
             (PodKind::Vm, HostDevice::Vfio { functions }) => {
                 devices.block.extend(given(asked, functions)?);
@@ -58,7 +59,7 @@ pub(crate) fn devices(
 }
 
 /// Of a function that the pod's VM has, the container gets the guest's disk. What is for all of VFIO means nothing in a guest.
-fn given(asked: &CriDevice, functions: Vec<String>) -> Result<Option<BlockDevice>, Refusal> {
+fn given(asked: &CriDevice, functions: Vec<HostFunction>) -> Result<Option<BlockDevice>, Refusal> {
     let mut functions = functions.into_iter();
     let (function, another) = (functions.next(), functions.next());
     if another.is_some() {
@@ -74,7 +75,8 @@ fn given(asked: &CriDevice, functions: Vec<String>) -> Result<Option<BlockDevice
         mode: NODE_MODE,
         uid: 0,
         gid: 0,
-        function: Some(function),
+        function: Some(function.address),
+        hot_plug: Some(function.hot_plug),
     }))
 }
 

@@ -2,12 +2,13 @@
 
 use super::*;
 
-fn settings(annotation: bool) -> VfioSettings {
+pub(crate) fn settings(annotation: bool) -> VfioSettings {
     VfioSettings {
         devices: VfioDevices::Listed(vec!["0000:41:00.0".parse().unwrap()]),
         resources: Vec::new(),
         annotation,
         kubelet_socket: PathBuf::from("/nowhere"),
+        hot_plug: 0,
     }
 }
 
@@ -116,4 +117,33 @@ fn function_is_given_with_the_nodes_that_it_has() {
         ..only_cdev
     };
     assert_eq!(given(&cdev_without_node), with(Some(9), None));
+}
+
+#[test]
+fn running_vm_is_given_what_the_configuration_allows() {
+    let check = |most: u8, expect: &str| {
+        let settings = VfioSettings {
+            hot_plug: most,
+            ..settings(false)
+        };
+        let nowhere = "ffff:ff:1f.7".parse().unwrap();
+        let why = hot_plug(&Host::new("/"), nowhere, &settings).unwrap_err();
+        assert!(why.contains(expect), "{why}");
+    };
+    check(0, "vfio.hot_plug");
+    check(1, "ffff:ff:1f.7");
+}
+
+#[test]
+fn vm_is_ready_for_more_only_where_there_are_functions_for_pods() {
+    let check = |devices: VfioDevices, expect: u8| {
+        let settings = VfioSettings {
+            devices,
+            hot_plug: 2,
+            ..settings(false)
+        };
+        assert_eq!(settings.later(), expect);
+    };
+    check(VfioDevices::Listed(Vec::new()), 0);
+    check(VfioDevices::All, 2);
 }

@@ -101,6 +101,7 @@ impl Bench {
                 resources: Vec::new(),
                 annotation: false,
                 kubelet_socket: self.path("run/kubelet.sock"),
+                hot_plug: 0,
             },
             host_pods: HostPods {
                 enabled: false,

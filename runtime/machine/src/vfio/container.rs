@@ -14,20 +14,14 @@ mod type1;
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
-    ptr,
+    os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
 
-use kvm_bindings::{
-    KVM_DEV_VFIO_GROUP, KVM_DEV_VFIO_GROUP_ADD, kvm_create_device, kvm_device_attr,
-    kvm_device_type_KVM_DEV_TYPE_VFIO,
-};
-use kvm_ioctls::DeviceFd;
 use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
 
-use super::{Device, VfioError};
-use crate::{kvm::Vm, kvm::refused, memory::GuestRam};
+use super::{Device, KvmGroups, VfioError};
+use crate::memory::GuestRam;
 
 pub use iommufd::account_by_process;
 
@@ -35,8 +29,8 @@ pub use iommufd::account_by_process;
 #[derive(Debug)]
 pub struct Container {
     domain: Domain,
-    /// Holds KVM's interest in the groups or devices (cache coherency).
-    _kvm: DeviceFd,
+    /// KVM's interest in the groups or devices (cache coherency).
+    kvm: KvmGroups,
     /// What is pinned stays mapped as long.
     ram: GuestRam,
 }
@@ -56,27 +50,34 @@ enum Domain {
     },
 }
 
+impl Domain {
+    /// Those of groups or of functions.
+    fn files(&self) -> &[OwnedFd] {
+        match self {
+            Self::Type1 { groups, .. } => groups,
+            Self::Iommufd { cdevs, .. } => cdevs,
+        }
+    }
+}
+
 impl Container {
     /// Joins the groups to the container of type 1, and maps all of the guest's RAM for DMA. Nothing can reach the RAM yet.
     ///
     /// # Errors
     /// When a descriptor is something else, a group is not viable, or the RAM can't be pinned.
     pub fn type1(
-        vm: &Vm,
+        kvm: &KvmGroups,
         ram: &GuestRam,
         container: OwnedFd,
         groups: Vec<OwnedFd>,
     ) -> Result<Self, VfioError> {
         type1::join(container.as_fd(), &groups)?;
         type1::map(container.as_fd(), ram)?;
-        Ok(Self {
-            _kvm: tell_kvm(vm, &groups)?,
-            domain: Domain::Type1 {
-                groups,
-                _container: container,
-            },
-            ram: ram.clone(),
-        })
+        let domain = Domain::Type1 {
+            groups,
+            _container: container,
+        };
+        Self::known(kvm, ram, domain)
     }
 
     /// Makes an address space of iommufd with all of the guest's RAM. Nothing can reach the RAM yet; each of these functions will.
@@ -84,23 +85,32 @@ impl Container {
     /// # Errors
     /// When a descriptor is something else, or the RAM can't be pinned.
     pub fn iommufd(
-        vm: &Vm,
+        kvm: &KvmGroups,
         ram: &GuestRam,
         iommufd: OwnedFd,
         cdevs: Vec<OwnedFd>,
     ) -> Result<Self, VfioError> {
         let address_space = iommufd::make(iommufd.as_fd())?;
         iommufd::map(iommufd.as_fd(), address_space, ram)?;
-        Ok(Self {
-            // Before a function is bound: that is when its driver looks who its KVM is.
-            _kvm: tell_kvm(vm, &cdevs)?,
-            domain: Domain::Iommufd {
-                cdevs,
-                iommufd,
-                address_space,
-            },
+        let domain = Domain::Iommufd {
+            cdevs,
+            iommufd,
+            address_space,
+        };
+        Self::known(kvm, ram, domain)
+    }
+
+    /// One that KVM knows of. Before a function is bound, for that is when its driver looks who its KVM is.
+    fn known(kvm: &KvmGroups, ram: &GuestRam, domain: Domain) -> Result<Self, VfioError> {
+        let container = Self {
+            domain,
+            kvm: kvm.clone(),
             ram: ram.clone(),
-        })
+        };
+        for file in container.domain.files() {
+            kvm.add(file.as_fd())?;
+        }
+        Ok(container)
     }
 
     /// Opens a function by its address on the host, and resets it: of the group at this place, or the cdev at it.
@@ -133,28 +143,12 @@ impl Container {
     }
 }
 
-/// KVM has to know: whether DMA bypasses the caches decides what it does with WBINVD (Documentation/virt/kvm/devices/vfio.rst). A group and
-/// a cdev are told alike.
-fn tell_kvm(vm: &Vm, files: &[OwnedFd]) -> Result<DeviceFd, VfioError> {
-    let mut create = kvm_create_device {
-        type_: kvm_device_type_KVM_DEV_TYPE_VFIO,
-        fd: 0,
-        flags: 0,
-    };
-    let device = vm.fd().create_device(&mut create);
-    let device = device.map_err(refused("make KVM's VFIO device"))?;
-    for file in files {
-        let number = file.as_raw_fd();
-        let attribute = kvm_device_attr {
-            flags: 0,
-            group: KVM_DEV_VFIO_GROUP,
-            attr: KVM_DEV_VFIO_GROUP_ADD.into(),
-            addr: ptr::from_ref(&number).addr() as u64,
-        };
-        let added = device.set_device_attr(&attribute);
-        added.map_err(refused("tell KVM of a VFIO group or device"))?;
+impl Drop for Container {
+    fn drop(&mut self) {
+        for file in self.domain.files() {
+            self.kvm.remove(file.as_fd());
+        }
     }
-    Ok(device)
 }
 
 fn of_container(attempt: &'static str) -> impl FnOnce(io::Error) -> VfioError {

@@ -112,6 +112,6 @@ pub enum VfioError {
         source: InterruptError,
     },
     /// KVM.
-    #[error("tell KVM of the functions of the host")]
+    #[error("have KVM know of the functions of the host")]
     Kvm(#[from] KvmError),
 }

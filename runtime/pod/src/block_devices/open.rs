@@ -13,6 +13,8 @@ use rustix::fs::{OFlags, SeekFrom, ioctl_blksszget, major, minor, seek};
 use thiserror::Error;
 use vm_client::{BlockDevicePlan, DiskId, RequestError};
 
+use crate::error::PodError;
+
 /// What the names of all such disks begin with. No container's id does, nor the names of other disks.
 pub(super) const NAME: &str = "block-";
 
@@ -45,12 +47,17 @@ pub enum OpenError {
     },
     /// A function that the VM does not have.
     #[error(
-        "the pod's VM was not given the function {function} of the node when it started, and it can't be given one later"
+        "the pod's VM was not given the function {function} of the node when it started, and can't be given it now: {why}"
     )]
     NotGiven {
         /// Where it is on the node.
         function: String,
+        /// Why it can't have it now.
+        why: String,
     },
+    /// VFIO's nodes.
+    #[error(transparent)]
+    Nodes(#[from] Box<PodError>),
     /// The monitor refused, or is gone.
     #[error("add it to the pod's VM")]
     Monitor(#[source] RequestError),

@@ -57,6 +57,7 @@ pub(crate) async fn launch(
         disks: Vec::new(),
         nics: Vec::new(),
         vfio: vfio::open(&plan.functions)?,
+        later_functions: plan.later_functions,
         deadlines: deadlines.monitor,
     };
     let launched = Monitor::launch(launch).await;

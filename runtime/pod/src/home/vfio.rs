@@ -1,7 +1,8 @@
 //! Functions of the host for a VM that is about to be launched: VFIO's nodes, opened here, for the monitor opens none. Main function:
-//! [`open`]. Above: `guest`. Below: `vm-client`.
+//! [`open`]; [`open_function`] is for a VM that runs. Above: `guest`. Below: `vm-client`.
 //!
-//! By iommufd where the host has it and every function has a cdev; else by type 1, where every function has a group.
+//! By iommufd where the host has it and every function has a cdev; else by type 1, where every function has a group. One for a VM that runs goes
+//! by type 1.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use vm_client::{PciAddress, VfioInterface, VfioPlan};
+use vm_client::{FunctionPlan, PciAddress, VfioInterface, VfioPlan};
 
 use crate::{error::PodError, plan::HostFunction};
 
@@ -27,6 +28,16 @@ const CDEVS: &str = "vfio/devices";
 /// Opens what the functions need. While a VM has a function, the next one is refused: a group is opened once, and a cdev bound once.
 pub(super) fn open(functions: &[HostFunction]) -> Result<Option<VfioPlan>, PodError> {
     open_in(Path::new(FOLDER), functions)
+}
+
+/// Opens what one function needs that a running VM is to be given.
+pub(crate) fn open_function(address: &str, group: u32) -> Result<FunctionPlan, PodError> {
+    let folder = Path::new(FOLDER);
+    Ok(FunctionPlan {
+        host_address: host_address(address)?,
+        container: node(folder.join(CONTAINER))?,
+        group: node(folder.join(GROUPS).join(group.to_string()))?,
+    })
 }
 
 fn open_in(folder: &Path, functions: &[HostFunction]) -> Result<Option<VfioPlan>, PodError> {
@@ -84,11 +95,14 @@ fn by_group(folder: &Path, functions: &[HostFunction]) -> Result<VfioPlan, PodEr
 }
 
 fn located((function, place): (&HostFunction, u8)) -> Result<(PciAddress, u8), PodError> {
-    let address = function.address.parse();
-    let address = address.map_err(|_invalid| PodError::FunctionName {
-        function: function.address.clone(),
-    })?;
-    Ok((address, place))
+    Ok((host_address(&function.address)?, place))
+}
+
+fn host_address(address: &str) -> Result<PciAddress, PodError> {
+    let parsed = address.parse();
+    parsed.map_err(|_invalid| PodError::FunctionName {
+        function: address.to_owned(),
+    })
 }
 
 fn node(path: PathBuf) -> Result<File, PodError> {

@@ -46,6 +46,7 @@ fn plan() -> LaunchPlan {
         }],
         nics: vec![nic(1, false), nic(2, true)],
         vfio: None,
+        later_functions: 0,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::fs::File;
 
 use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketType};
-use vm_client::{CONTROL_SOCKET, DiskPlan, RequestError, SegmentPlan};
+use vm_client::{
+    CONTROL_SOCKET, DiskPlan, FunctionPlan, LaunchError, Monitor, RequestError, SegmentPlan,
+};
 
 use crate::{
     guest,
@@ -80,7 +82,7 @@ async fn requests_that_can_not_be_fulfilled_are_refused_and_change_nothing() {
     let reason = refusal(soon(monitor.remove_device(none)).await);
     assert_eq!(
         reason,
-        "there is no disk, no NIC and no share at 0000:00:1f.0"
+        "there is no disk, no NIC, no share and no function of the host at 0000:00:1f.0"
     );
     let bridge = "0000:00:00.0".parse().unwrap();
     refusal(soon(monitor.remove_device(bridge)).await);
@@ -94,6 +96,59 @@ async fn requests_that_can_not_be_fulfilled_are_refused_and_change_nothing() {
     let reason = refusal(soon(monitor.add_disk(disk("one", 4096))).await);
     assert_eq!(reason, "a disk one is on the bus already");
     assert_eq!(soon(monitor.status()).await.unwrap().disks.len(), 1);
+    soon(monitor.stop(SOON)).await;
+}
+
+/// A function whose nodes are none of VFIO's.
+fn function() -> FunctionPlan {
+    let null = || File::options().read(true).write(true).open("/dev/null");
+    FunctionPlan {
+        host_address: "0000:41:00.0".parse().unwrap(),
+        container: null().unwrap(),
+        group: null().unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn function_of_the_host_is_refused_where_none_is_expected() {
+    let Some(scene) = Scene::set() else { return };
+    let monitor = scene.launch(guest::WAITS).await;
+    let reason = refusal(soon(monitor.add_function(function())).await);
+    assert_eq!(
+        reason,
+        "the machine was not started for functions of the host"
+    );
+    soon(monitor.stop(SOON)).await;
+}
+
+#[tokio::test]
+async fn function_of_the_host_that_is_none_is_refused_and_leaves_nothing() {
+    let Some(scene) = Scene::set() else { return };
+    let mut plan = scene.plan(guest::WAITS);
+    plan.later_functions = 1;
+    let monitor = match soon(Monitor::launch(plan)).await {
+        Ok((monitor, _)) => monitor,
+        // Its memory may be pinned, and that takes CAP_SYS_RESOURCE to allow.
+        Err(LaunchError::Refused { reason }) if reason.contains("set resource limits") => {
+            eprintln!("SKIPPED: a machine for functions of the host needs CAP_SYS_RESOURCE");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let pid = monitor.pid().unwrap();
+    soon(monitor.status()).await.unwrap();
+    let before = threads_and_descriptors(pid);
+    // More often than there is room for: nothing of it counts.
+    for _ in 0..3 {
+        let reason = refusal(soon(monitor.add_function(function())).await);
+        assert!(
+            reason.contains("use the descriptor given as VFIO's container"),
+            "{reason}"
+        );
+    }
+    has_again(pid, before).await;
+    let status = soon(monitor.status()).await.unwrap();
+    assert!(status.vfio.is_empty() && status.later_functions.is_empty());
     soon(monitor.stop(SOON)).await;
 }
 

@@ -80,6 +80,7 @@ impl Scene {
             disks: Vec::new(),
             nics: Vec::new(),
             vfio: None,
+            later_functions: 0,
             deadlines: patience(),
         }
     }

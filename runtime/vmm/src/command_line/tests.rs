@@ -26,6 +26,7 @@ fn check(console: Console, added: &str, expect: &str) {
         disks: Vec::new(),
         nics: Vec::new(),
         vfio: None,
+        later_functions: 0,
     };
     assert_eq!(compose(&launch), expect);
 }

@@ -1,13 +1,13 @@
 //! The answer to each request. Main function: [`answer`].
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use monitor::{
-    BlockDevice, Disk, DiskId, Fd, Nic, PciAddress, Received, Reply, Request, Share, ShareServer,
-    ShareStatus, ShareTag, Status, VERSION, limits,
+    BlockDevice, Disk, DiskId, Fd, HostFunction, Nic, PciAddress, Received, Reply, Request, Share,
+    ShareServer, ShareStatus, ShareTag, Status, VERSION, limits,
 };
 
 use crate::{assemble::Machine, last_words::chain, launch::Parcel};
@@ -27,6 +27,7 @@ pub(super) fn answer(machine: &mut Machine, client: &OwnedFd, received: Received
         Request::GrowBlockDevice { id } => send(client, &grow_block_device(machine, &id), &[]),
         Request::AddNic(nic) => send(client, &add_nic(machine, &nic, fds), &[]),
         Request::AddShare(share) => send(client, &add_share(machine, &share, fds), &[]),
+        Request::AddFunction(function) => send(client, &add_function(machine, &function, fds), &[]),
         Request::RemoveDevice { pci_address } => {
             send(client, &remove_device(machine, pci_address), &[])
         }
@@ -71,8 +72,16 @@ fn status(machine: &Machine) -> Status {
         nics: machine.nics.clone(),
         shares: machine.shares.iter().map(share_status).collect(),
         vfio: machine.functions.clone(),
+        later_functions: later_functions(machine),
         exits,
     }
+}
+
+fn later_functions(machine: &Machine) -> BTreeSet<PciAddress> {
+    let opener = machine.opener.as_ref();
+    opener
+        .map(|opener| opener.later.clone())
+        .unwrap_or_default()
 }
 
 fn disk_status((id, disk): (&DiskId, &crate::assemble::Disk)) -> (DiskId, PciAddress) {
@@ -199,16 +208,57 @@ fn add_share(machine: &mut Machine, share: &Share, fds: Vec<OwnedFd>) -> Reply {
     }
 }
 
-/// Only disks, NICs and shares go: the guest can't do without the others.
+fn add_function(machine: &mut Machine, function: &HostFunction, fds: Vec<OwnedFd>) -> Reply {
+    let refuse = |reason| Reply::Refused { reason };
+    let host_address = function.host_address;
+    if machine.functions.contains_key(&host_address) {
+        return refuse(format!(
+            "the function {host_address} of the host is on the bus already"
+        ));
+    }
+    let Some(opener) = &machine.opener else {
+        return refuse("the machine was not started for functions of the host".to_owned());
+    };
+    if let Some(reason) = opener.full() {
+        return refuse(reason);
+    }
+    if let Err(error) = function.check(fds.len()) {
+        return refused(&error);
+    }
+    let parts = match Parcel::new(fds).function(function) {
+        Ok(parts) => parts,
+        Err(error) => return refused(&error),
+    };
+    let opened = match opener.open_later(function, parts) {
+        Ok(opened) => opened,
+        Err(error) => return refused(&error),
+    };
+    match machine.add_function(host_address, opened) {
+        Ok(pci_address) => {
+            if let Some(opener) = &mut machine.opener {
+                opener.later.insert(host_address);
+            }
+            Reply::Added { pci_address }
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+/// Only disks, NICs, shares and functions of the host go: the guest can't do without the others.
 fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
     let mut disks = machine.disks.values();
     let is_disk = disks.any(|disk| disk.pci_address == address);
     let is_nic = machine.nics.values().any(|nic| nic.pci_address == address);
     let mut shares = machine.shares.values();
     let is_share = shares.any(|share| share.pci_address == address);
-    if !is_disk && !is_nic && !is_share {
+    let mut functions = machine.functions.iter();
+    let given = functions.find(|(_, place)| **place == address);
+    let given = given.map(|(host_address, _)| *host_address);
+    if !is_disk && !is_nic && !is_share && given.is_none() {
         return Reply::Refused {
-            reason: format!("there is no disk, no NIC and no share at {address}"),
+            reason: format!(
+                "there is no disk, no NIC, no share and no function of the host at {address}"
+            ),
         };
     }
     let PciAddress {
@@ -230,6 +280,12 @@ fn remove_device(machine: &mut Machine, address: PciAddress) -> Reply {
     machine
         .shares
         .retain(|_, share| share.pci_address != address);
+    if let Some(host_address) = given {
+        machine.functions.remove(&host_address);
+        if let Some(opener) = &mut machine.opener {
+            opener.later.remove(&host_address);
+        }
+    }
     Reply::Removed
 }
 

@@ -26,6 +26,8 @@ use super::filter::{self, Argument, FilterError, Rule};
 pub(crate) enum Kind {
     /// The main thread: requests, and making threads for disks, NICs and shares that are added later.
     Control,
+    /// The same in a machine that may be given functions of the host while it runs.
+    ControlWithFunctions,
     /// Runs one of the guest's processors.
     Processor,
     /// The same in a machine that has functions of the host.
@@ -58,6 +60,17 @@ impl Kind {
                 nic::RULES,
                 share::RULES,
             ],
+            Self::ControlWithFunctions => &[
+                EVERY_THREAD,
+                WAITING,
+                control::RULES,
+                control::NEW_THREAD,
+                disk::RULES,
+                nic::RULES,
+                share::RULES,
+                vfio::RULES,
+                vfio::NEW_FUNCTION,
+            ],
             Self::Processor => &[EVERY_THREAD, processor::RULES],
             Self::ProcessorWithFunctions => &[EVERY_THREAD, processor::RULES, vfio::RULES],
             Self::Devices => &[EVERY_THREAD, WAITING, devices::RULES],
@@ -82,6 +95,23 @@ mod kvm {
 
 /// VFIO's requests, as numbered in include/uapi/linux/vfio.h, and what KVM is asked for besides.
 mod functions {
+    /// _IO(';', 100 + 0), _IO(';', 100 + 1), _IO(';', 100 + 2)
+    pub(super) const GET_API_VERSION: u64 = 0x3b64;
+    pub(super) const CHECK_EXTENSION: u64 = 0x3b65;
+    pub(super) const SET_IOMMU: u64 = 0x3b66;
+    /// _IO(';', 100 + 3), _IO(';', 100 + 4), _IO(';', 100 + 6)
+    pub(super) const GROUP_GET_STATUS: u64 = 0x3b67;
+    pub(super) const GROUP_SET_CONTAINER: u64 = 0x3b68;
+    pub(super) const GROUP_GET_DEVICE_FD: u64 = 0x3b6a;
+    /// _IO(';', 100 + 7), _IO(';', 100 + 8), _IO(';', 100 + 9), _IO(';', 100 + 11)
+    pub(super) const DEVICE_GET_INFO: u64 = 0x3b6b;
+    pub(super) const DEVICE_GET_REGION_INFO: u64 = 0x3b6c;
+    pub(super) const DEVICE_GET_IRQ_INFO: u64 = 0x3b6d;
+    pub(super) const DEVICE_RESET: u64 = 0x3b6f;
+    /// _IO(';', 100 + 13)
+    pub(super) const IOMMU_MAP_DMA: u64 = 0x3b71;
+    /// _IOW(0xae, 0xe1, struct kvm_device_attr)
+    pub(super) const SET_DEVICE_ATTR: u64 = 0x4018_aee1;
     /// _IO(';', 100 + 10)
     pub(super) const DEVICE_SET_IRQS: u64 = 0x3b6e;
     /// _IOW(0xae, 0x46, struct kvm_userspace_memory_region)

@@ -35,6 +35,7 @@ fn block_device_is_given_without_links_and_as_the_host_has_it() {
         uid: 0,
         gid: 6,
         function: None,
+        hot_plug: None,
     };
     assert!(!expect.read_only());
     assert_eq!(found.block, [expect]);
@@ -65,12 +66,19 @@ fn missing_device_is_refused_by_name() {
 #[test]
 fn node_of_vfio_is_the_disk_of_its_function_in_a_vm() {
     let vfio = |functions: &[&str]| HostDevice::Vfio {
-        functions: functions.iter().map(ToString::to_string).collect(),
+        functions: functions
+            .iter()
+            .map(|address| HostFunction {
+                address: (*address).to_owned(),
+                hot_plug: Ok(9),
+            })
+            .collect(),
     };
     let check =
         |found: HostDevice, kind: PodKind| devices(&config("/dev/vfio/9"), vec![found], kind);
     let one = check(vfio(&["0000:41:00.0"]), PodKind::Vm).unwrap();
     assert_eq!(one.block[0].function.as_deref(), Some("0000:41:00.0"));
+    assert_eq!(one.block[0].hot_plug, Some(Ok(9)));
     assert_eq!(one.block[0].container_path, "/dev/xvda");
     // /dev/vfio/vfio means nothing in a guest; a pod on the node has it as it is.
     assert_eq!(check(vfio(&[]), PodKind::Vm).unwrap(), Devices::default());

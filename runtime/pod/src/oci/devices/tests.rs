@@ -102,6 +102,7 @@ fn block_device(container: &str, permissions: &str) -> BlockDevice {
         mode: 0o660,
         uid: 0,
         gid: 6,
+        hot_plug: None,
     }
 }
 

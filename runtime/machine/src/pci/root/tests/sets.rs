@@ -101,7 +101,7 @@ proptest! {
         // What did not fit has left nothing: all that is claimed belongs to those that are there.
         prop_assert_eq!(root.claimed.len(), taken.len());
         // And decodes as it was placed, all at once.
-        for device in 1..=u8::try_from(root.slots.len()).unwrap() {
+        for device in 1..u8::try_from(root.functions.len()).unwrap() {
             set_config(&mut root, device, 4, 2);
         }
         for range in &taken {
