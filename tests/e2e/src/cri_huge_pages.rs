@@ -2,6 +2,7 @@
 //! container.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,10 +38,15 @@ impl Kubelets {
         let volumes = case.folder().join("kubelet/pods/u/volumes");
         let at = volumes.join("kubernetes.io~empty-dir/huge");
         fs::create_dir_all(&at)?;
-        let words = ["-t", "hugetlbfs", "-o", "pagesize=2M,mode=2775,gid=2000"];
-        let mounted = Command::new("mount").args(words).arg("nodev").arg(&at);
-        ensure!(mounted.status()?.success(), "mount a hugetlbfs");
-        Ok(Self(at))
+        let words = ["-t", "hugetlbfs", "-o", "pagesize=2M"];
+        let mut command = Command::new("mount");
+        let mounted = command.args(words).arg("kubelet").arg(&at).status()?;
+        ensure!(mounted.success(), "mount a hugetlbfs");
+        // For an fsGroup.
+        let kubelets = Self(at);
+        chown(&kubelets.0, None, Some(2000))?;
+        fs::set_permissions(&kubelets.0, fs::Permissions::from_mode(0o2775))?;
+        Ok(kubelets)
     }
 
     fn in_container(&self) -> Vec<Mount> {

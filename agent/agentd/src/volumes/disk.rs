@@ -1,10 +1,6 @@
 //! Volumes that are disks with an XFS of their own. Main type: [`DiskVolumePlan`]. Above: `rpc`. Blocks.
 
-use std::{
-    fs, io,
-    os::unix::fs::{PermissionsExt, chown},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use agent::agent as wire;
 use rustix::mount::MountFlags;
@@ -49,9 +45,6 @@ impl DiskVolumePlan {
     fn prepare(&self, content: &Path) -> io::Result<()> {
         quota::set_limit(content, PROJECT, self.limit_bytes)?;
         quota::set_project(content, PROJECT)?;
-        let VolumeRoot { mode, uid, gid } = self.root;
-        chown(content, Some(uid), Some(gid))?;
-        // After the owner, whose change takes set-ID bits away.
-        fs::set_permissions(content, fs::Permissions::from_mode(mode))
+        self.root.give_to(content)
     }
 }

@@ -40,18 +40,11 @@ impl HugePagesPlan {
     /// Mounts them at `content`.
     pub(super) fn mount(&self, content: &Path) -> Result<(), Fault> {
         self.check(Path::new(POOLS))?;
-        let VolumeRoot { mode, uid, gid } = &self.root;
-        let page_bytes = self.page_bytes;
-        let options = format!("pagesize={page_bytes},mode={mode:o},uid={uid},gid={gid}");
+        let options = format!("pagesize={}", self.page_bytes);
+        let flags = (MountFlags::NODEV, options.as_str());
         fs::create_dir(content)
-            .and_then(|()| {
-                mount::mount_one(
-                    "hugetlbfs",
-                    content,
-                    "hugetlbfs",
-                    (MountFlags::NODEV, &options),
-                )
-            })
+            .and_then(|()| mount::mount_one("hugetlbfs", content, "hugetlbfs", flags))
+            .and_then(|()| self.root.give_to(content))
             .map_err(failed("mount huge pages for a volume"))
     }
 

@@ -1,5 +1,11 @@
 //! How the root folder of a volume looks that the guest has for itself. Main type: [`VolumeRoot`].
 
+use std::{
+    fs, io,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+};
+
 use agent::agent as wire;
 
 use crate::fault::Fault;
@@ -10,9 +16,9 @@ const MODE: u32 = 0o7777;
 /// A checked `VolumeRoot`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct VolumeRoot {
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    mode: u32,
+    uid: u32,
+    gid: u32,
 }
 
 impl VolumeRoot {
@@ -27,5 +33,12 @@ impl VolumeRoot {
             uid: root.uid,
             gid: root.gid,
         })
+    }
+
+    /// Makes a folder look so: an option of its mount would be without the set-group-ID bit (hugetlbfs).
+    pub(super) fn give_to(&self, folder: &Path) -> io::Result<()> {
+        chown(folder, Some(self.uid), Some(self.gid))?;
+        // After the owner, whose change takes set-ID bits away.
+        fs::set_permissions(folder, fs::Permissions::from_mode(self.mode))
     }
 }
