@@ -66,9 +66,9 @@ e2e: packages rust dist ## end-to-end tests alone; T=NAME runs those whose names
 	@$(stage) 'end-to-end tests' env COFFERDAM_DIST=$(dist) \
 	    COFFERDAM_KERNEL_MOUNT_TEST=$$($(test_program) images kernel_mount) cargo test -q -p e2e -- $(T)
 
-bench: packages rust dist ## counts, bytes and ratios of one boot, beside QEMU's microvm machine
+bench: packages rust dist ## counts, bytes and ratios beside QEMU and containerd; T=boot, T=pods or T=storage is one topic of them
 	@tests/testbed/packages bench
-	@$(stage) 'measurements' env COFFERDAM_DIST=$(dist) cargo run -q -p bench
+	@$(stage) 'measurements' env COFFERDAM_DIST=$(dist) cargo run -q -p bench -- $(if $(T),only $(T))
 
 testbed: packages rust tools ## a shell in the nested test host
 	@RUSTFLAGS='-C target-feature=+crt-static' \

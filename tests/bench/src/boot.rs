@@ -125,6 +125,13 @@ pub(crate) fn sample(pid: u32) -> Result<Sample> {
     })
 }
 
+/// KVM exits of the only VM of this host until now.
+pub(crate) fn exits() -> Result<u64> {
+    let path = the_only_vm()?.join("exits");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    Ok(text.trim().parse()?)
+}
+
 /// KVM keeps a folder for each VM in debugfs, named process-descriptor.
 fn the_only_vm() -> Result<PathBuf> {
     let root = Path::new("/sys/kernel/debug/kvm");

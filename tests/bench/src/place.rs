@@ -8,28 +8,54 @@ use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 use testbed::{Options, Outcome};
 
-use crate::{boot::Measured, deadlines, pods};
+use crate::{Topic, boot::Measured, deadlines, pods, storage};
+
+/// A file system of its own for what is measured, as a disk is one: the host's root lies in its memory. `$0 "$@"` is done there.
+const ON_A_DISK: &str = "set -e; truncate -s 2G /disk.ext4; mkfs.ext4 -q /disk.ext4; mkdir /disk; mount -o loop /disk.ext4 /disk; \
+                         export TMPDIR=/disk; ";
 
 /// What the rounds gave.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
+    pub(crate) boots: Option<Boots>,
+    /// Pods, in a host as it is.
+    pub(crate) pods: Option<pods::Measured>,
+    /// Files, in a host with a disk.
+    pub(crate) storage: Option<storage::Measured>,
+}
+
+/// One boot, twice.
+#[derive(Debug)]
+pub(crate) struct Boots {
     /// With all processors, in a host as it is.
     pub(crate) plain: Measured,
     /// Under the instruction clock; its `processor_ns` are instructions.
     pub(crate) counted: Measured,
-    /// Pods, in a host as it is.
-    pub(crate) pods: pods::Measured,
 }
 
-pub(crate) fn measure() -> Result<Found> {
-    Ok(Found {
-        plain: round("measure", false)?,
-        counted: round("measure", true)?,
-        pods: round("pods", false)?,
-    })
+pub(crate) fn measure(topics: &[Topic]) -> Result<Found> {
+    let mut found = Found::default();
+    for topic in topics {
+        match topic {
+            Topic::Boot => {
+                found.boots = Some(Boots {
+                    plain: round("measure", "", false)?,
+                    counted: round("measure", "", true)?,
+                });
+            }
+            Topic::Pods => found.pods = Some(round("pods", "", false)?),
+            Topic::Storage => found.storage = Some(round("storage", ON_A_DISK, false)?),
+        }
+    }
+    Ok(found)
 }
 
-fn round<Figures: DeserializeOwned>(what: &str, instruction_clock: bool) -> Result<Figures> {
+/// Does it in a test host, after what `before` does there.
+fn round<Figures: DeserializeOwned>(
+    what: &str,
+    before: &str,
+    instruction_clock: bool,
+) -> Result<Figures> {
     let results = tempfile::tempdir().context("make a folder for the results")?;
     let program = env::current_exe()?.to_string_lossy().into_owned();
     let dist = env::var("COFFERDAM_DIST").unwrap_or_default();
@@ -39,13 +65,8 @@ fn round<Figures: DeserializeOwned>(what: &str, instruction_clock: bool) -> Resu
         vec![("COFFERDAM_DIST".to_owned(), dist)]
     };
     // A shell for the redirection: the host's console is for what people read.
-    let command = [
-        "sh",
-        "-c",
-        "exec \"$0\" \"$1\" > /results/measured.json",
-        &program,
-        what,
-    ];
+    let script = format!("{before}exec \"$0\" \"$1\" > /results/measured.json");
+    let command = ["sh", "-c", &script, &program, what];
     let options = Options {
         command: command.map(str::to_owned).to_vec(),
         environment,

@@ -3,7 +3,7 @@
 //!
 //! Times in an emulated host mean nothing by themselves; their ratios say something, because each round does the same with both.
 
-mod node;
+pub(crate) mod node;
 mod resident;
 mod streams;
 
@@ -64,7 +64,9 @@ struct Round {
 }
 
 pub(crate) async fn measure(dist: &Dist) -> Result<Measured> {
-    let mut ours = Node::cofferdam(dist).await.context("start cofferdam")?;
+    let mut ours = Node::cofferdam(dist, &node::image()?)
+        .await
+        .context("start cofferdam")?;
     let mut theirs = Node::containerd().await.context("start containerd")?;
     let (mut our_rounds, mut their_rounds) = (Vec::new(), Vec::new());
     // The first round of each warms caches up, and does not count.
@@ -176,7 +178,7 @@ fn sandbox_config(number: u32) -> PodSandboxConfig {
     }
 }
 
-async fn run_sandbox(node: &mut Node, number: u32) -> Result<String> {
+pub(crate) async fn run_sandbox(node: &mut Node, number: u32) -> Result<String> {
     let request = RunPodSandboxRequest {
         config: Some(sandbox_config(number)),
         runtime_handler: String::new(),
@@ -187,6 +189,16 @@ async fn run_sandbox(node: &mut Node, number: u32) -> Result<String> {
 
 /// A container that does nothing for a long time; its id.
 async fn run_container(node: &mut Node, number: u32, sandbox: &str) -> Result<String> {
+    run_configured(node, number, sandbox, ContainerConfig::default()).await
+}
+
+/// The same with what this configuration has.
+pub(crate) async fn run_configured(
+    node: &mut Node,
+    number: u32,
+    sandbox: &str,
+    config: ContainerConfig,
+) -> Result<String> {
     let request = CreateContainerRequest {
         pod_sandbox_id: sandbox.to_owned(),
         config: Some(ContainerConfig {
@@ -199,7 +211,7 @@ async fn run_container(node: &mut Node, number: u32, sandbox: &str) -> Result<St
                 ..ImageSpec::default()
             }),
             command: node::IDLE.map(str::to_owned).into(),
-            ..ContainerConfig::default()
+            ..config
         }),
         sandbox_config: Some(sandbox_config(number)),
     };
@@ -216,7 +228,7 @@ async fn run_container(node: &mut Node, number: u32, sandbox: &str) -> Result<St
     Ok(container_id)
 }
 
-async fn remove(node: &mut Node, sandbox: String) -> Result<()> {
+pub(crate) async fn remove(node: &mut Node, sandbox: String) -> Result<()> {
     let request = StopPodSandboxRequest {
         pod_sandbox_id: sandbox.clone(),
     };

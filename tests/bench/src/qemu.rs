@@ -27,8 +27,8 @@ const GUEST_CID: u32 = 77;
 /// The agent's port, as its contract says.
 const AGENT_PORT: u32 = 1024;
 
-/// Ends QEMU whatever happens.
-struct Running(Child);
+/// Ends QEMU, or what stands beside it, whatever happens.
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -54,34 +54,10 @@ pub(crate) async fn boot(dist: &Dist, trace: Option<&Path>) -> Result<Sample> {
         }
         None => Command::new(PROGRAM),
     };
+    lean(&mut command, dist, &dist.guest_image(), "", "");
     command
-        .args([
-            "-M",
-            "microvm,pcie=on,acpi=on,pit=off,pic=off,rtc=off,isa-serial=on",
-        ])
-        .args(["-enable-kvm", "-cpu", "host", "-smp", "1"])
-        .arg("-m")
-        .arg(GUEST_MIB.to_string())
-        .args([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-serial",
-            "null",
-        ])
-        .arg("-kernel")
-        .arg(dist.kernel())
-        .arg("-initrd")
-        .arg(dist.guest_image())
-        .args([
-            "-append",
-            "console=ttyS0 loglevel=1 panic=-1 8250.nr_uarts=1",
-        ])
         .args(["-device", &format!("vhost-vsock-pci,guest-cid={GUEST_CID}")])
-        .args(["-device", "virtio-rng-pci"])
-        .stdin(Stdio::null());
+        .args(["-device", "virtio-rng-pci"]);
     let mut running = Running(command.spawn().context("start QEMU: is it installed?")?);
     let until = Instant::now() + deadlines::BOOT;
     while !agent_answers()? {
@@ -98,6 +74,35 @@ pub(crate) async fn boot(dist: &Dist, trace: Option<&Path>) -> Result<Sample> {
     } else {
         boot::sample(running.0.id())
     }
+}
+
+/// What every one of its machines has. `machine` and `arguments` are added to the machine's properties and to the kernel's command line.
+pub(crate) fn lean(
+    command: &mut Command,
+    dist: &Dist,
+    guest_image: &Path,
+    machine: &str,
+    arguments: &str,
+) {
+    command
+        .arg("-M")
+        .arg(format!(
+            "microvm,pcie=on,acpi=on,pit=off,pic=off,rtc=off,isa-serial=on{machine}"
+        ))
+        .args(["-enable-kvm", "-cpu", "host", "-smp", "1"])
+        .arg("-m")
+        .arg(GUEST_MIB.to_string())
+        .args(["-nodefaults", "-no-user-config", "-display", "none"])
+        .args(["-no-reboot", "-serial", "null"])
+        .arg("-kernel")
+        .arg(dist.kernel())
+        .arg("-initrd")
+        .arg(guest_image)
+        .arg("-append")
+        .arg(format!(
+            "console=ttyS0 loglevel=1 panic=-1 8250.nr_uarts=1{arguments}"
+        ))
+        .stdin(Stdio::null());
 }
 
 fn agent_answers() -> Result<bool> {

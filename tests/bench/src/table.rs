@@ -1,18 +1,40 @@
 //! The tables that `make bench` prints: a row per figure, ours, the other's, and the ratio. Main function: [`render`].
 
+mod storage;
+
 use std::{fmt::Write, fs, path::Path};
 
 use anyhow::Result;
 
-use crate::{boot::Sample, dist::Dist, place::Found, pods, qemu};
+use crate::{
+    boot::Sample,
+    dist::Dist,
+    place::{Boots, Found},
+    pods, qemu,
+};
 
 /// Programs of ours whose sizes are printed.
 const PROGRAMS: [&str; 3] = ["cofferdam-vmm", "cofferdam-agent", "cofferdam"];
 
+/// Of what was measured.
 pub(crate) fn render(dist: &Dist, found: &Found) -> Result<String> {
+    let mut text = String::new();
+    if let Some(boots) = &found.boots {
+        boot_rows(&mut text, dist, boots)?;
+    }
+    if let Some(pods) = &found.pods {
+        pod_rows(&mut text, pods)?;
+    }
+    if let Some(storage) = &found.storage {
+        storage::render(&mut text, storage)?;
+    }
+    Ok(text)
+}
+
+fn boot_rows(text: &mut String, dist: &Dist, found: &Boots) -> Result<()> {
     let (ours, qemu) = (&found.plain.ours, &found.plain.qemu);
     let (counted, counted_qemu) = (&found.counted.ours, &found.counted.qemu);
-    let mut text = String::from(
+    text.push_str(
         "One boot, 1 processor, 256 MiB, the same kernel and guest image, until the agent answers.\n\
          QEMU: Debian's package, machine microvm with PCIe, vhost-vsock and virtio-rng, no jail.\n\
          Ours: virtio-rng, user-space vsock, jail and filters on. A ratio over 1.00 is a row that we lose.\n\n",
@@ -63,8 +85,7 @@ pub(crate) fn render(dist: &Dist, found: &Found) -> Result<String> {
             against,
         )?;
     }
-    pod_rows(&mut text, found)?;
-    Ok(text)
+    Ok(())
 }
 
 /// Name and figure.
@@ -90,8 +111,8 @@ const POD_ROWS: [Row; 6] = [
 ];
 
 /// Pods beside containerd's.
-fn pod_rows(text: &mut String, found: &Found) -> Result<()> {
-    let (ours, theirs) = (&found.pods.ours, &found.pods.containerd);
+fn pod_rows(text: &mut String, found: &pods::Measured) -> Result<()> {
+    let (ours, theirs) = (&found.ours, &found.containerd);
     text.push_str(
         "\nPods through the same CRI calls, one after the other, medians. containerd and runc: Debian's packages, which isolate nothing\n\
          by hardware. Microseconds of an emulated host: only the ratios mean something.\n\n",

@@ -13,6 +13,8 @@
 //! - [`posix`]: what Linux does with files, asked of one folder; the program `storage-suite posix` prints it
 //! - [`spdy`]: a client of exec, attach and port-forward, as Kubernetes' clients speak it
 //! - [`swapped`]: what a watcher sees of a folder that the kubelet replaces; the program `storage-suite follow` is one
+//! - [`speed`]: how long files take where this is asked; the program `storage-suite measure` prints it
+//! - [`lone_guest`]: the same as PID 1 of a guest without an agent; the program `storage-suite guest` is one
 //! - [`cofferdam`]: the program under test with a state of its own, and what it may have left behind
 //! - [`probe`]: root, KVM, virtualisation; a test that misses one says so aloud
 //!
@@ -26,11 +28,13 @@ pub mod escape;
 pub mod image;
 pub mod leftovers;
 pub mod listing;
+pub mod lone_guest;
 pub mod posix;
 pub mod probe;
 pub mod registry;
 pub mod samples;
 pub mod spdy;
+pub mod speed;
 pub mod swapped;
 mod sys;
 pub mod tar_items;

@@ -13,15 +13,15 @@ use cri::v1::{
     ImageSpec, ImageStatusRequest, image_service_client::ImageServiceClient,
     runtime_service_client::RuntimeServiceClient,
 };
-use harness::{busybox, cofferdam::Cofferdam};
+use harness::{busybox, cofferdam::Cofferdam, image::ImageBuilder};
 use serde_json::json;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{deadlines, dist::Dist};
 
 /// What both run in every container, and containerd as the sandbox's own.
-pub(super) const IMAGE: &str = busybox::REFERENCE;
-pub(super) const IDLE: [&str; 2] = ["sleep", "1000000"];
+pub(crate) const IMAGE: &str = busybox::REFERENCE;
+pub(crate) const IDLE: [&str; 2] = ["sleep", "1000000"];
 
 /// Where Debian has the CNI plugins.
 const PLUGINS: &str = "/usr/lib/cni";
@@ -31,10 +31,12 @@ const OUR_SUBNET: &str = "192.0.2.0/25";
 const THEIR_SUBNET: &str = "192.0.2.128/25";
 
 /// A running daemon and a client of it.
-pub(super) struct Node {
-    pub(super) runtime: RuntimeServiceClient<Channel>,
+pub(crate) struct Node {
+    pub(crate) runtime: RuntimeServiceClient<Channel>,
     /// Whether the verbose status of a sandbox has the stages of its start.
-    pub(super) tells_stages: bool,
+    pub(crate) tells_stages: bool,
+    /// Where all that it keeps is.
+    pub(crate) folder: PathBuf,
     daemon: Child,
     /// A mount of memory, where there is one.
     mount: Option<PathBuf>,
@@ -43,10 +45,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) async fn cofferdam(dist: &Dist) -> Result<Self> {
+    pub(crate) async fn cofferdam(dist: &Dist, image: &ImageBuilder) -> Result<Self> {
         let subject = Cofferdam::from_dist(dist.folder())?;
         let folder = subject.state().to_owned();
-        let archive = archive(&folder)?;
+        let archive = archive(&folder, image)?;
         let imported = subject.run(["image", "import", &archive]).output()?;
         ensure!(imported.status.success(), "import: {}", imported.stderr);
         let network = network(&folder, "ours", OUR_SUBNET)?;
@@ -58,15 +60,16 @@ impl Node {
         command.arg("--config").arg(&config).arg("serve");
         let mut node = Self::start(command, folder.join("run/cri.sock"), subject).await?;
         node.tells_stages = true;
+        node.folder = folder;
         Ok(node)
     }
 
-    pub(super) async fn containerd() -> Result<Self> {
+    pub(crate) async fn containerd() -> Result<Self> {
         let temporary = tempfile::tempdir().context("make a folder")?;
         let folder = temporary.path().to_owned();
         // Its snapshots are overlays, which can't lie on another one, as this host's root may be.
         run("mount", &["-t", "tmpfs", "tmpfs", path(&folder)?])?;
-        let archive = archive(&folder)?;
+        let archive = archive(&folder, &image()?)?;
         let network = network(&folder, "theirs", THEIR_SUBNET)?;
         let config = folder.join("config.toml");
         fs::write(&config, containerd_config(&folder, &network))
@@ -75,6 +78,7 @@ impl Node {
         command.arg("--config").arg(&config);
         let socket = folder.join("containerd.sock");
         let mut node = Self::start(command, socket.clone(), temporary).await?;
+        node.folder.clone_from(&folder);
         node.mount = Some(folder);
         let import = [
             "-a",
@@ -105,6 +109,7 @@ impl Node {
         Ok(Self {
             runtime: RuntimeServiceClient::new(channel),
             tells_stages: false,
+            folder: PathBuf::new(),
             daemon,
             mount: None,
             _files: Box::new(files),
@@ -206,10 +211,13 @@ fn network(folder: &Path, name: &str, subnet: &str) -> Result<PathBuf> {
 }
 
 /// The image of both; it idles by itself, so that it can be containerd's sandbox image.
-fn archive(folder: &Path) -> Result<String> {
+pub(crate) fn image() -> Result<ImageBuilder> {
+    Ok(busybox::busybox_image()?.cmd(&IDLE))
+}
+
+fn archive(folder: &Path, image: &ImageBuilder) -> Result<String> {
     let archive = folder.join("image.tar");
-    let image = busybox::busybox_image()?.cmd(&IDLE).build()?;
-    image.write_docker_archive(&archive)?;
+    image.build()?.write_docker_archive(&archive)?;
     Ok(path(&archive)?.to_owned())
 }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use harness::durability;
 use harness::escape::Escape;
+use harness::lone_guest;
 use harness::posix;
+use harness::speed::{self, Cache};
 use harness::swapped;
 
 const HELP: &str = "\
@@ -14,6 +16,8 @@ usage: storage-suite posix FOLDER
        storage-suite escape|handles SHARE OTHER OUTSIDE
        storage-suite write TARGET PROGRESS
        storage-suite follow FOLDER LAST
+       storage-suite measure folder|tree|device cold|warm TARGET
+       storage-suite guest
 
 posix   makes the same calls as anywhere else in FOLDER, which is empty before and after, and prints a line
         for each case with what came out.
@@ -23,6 +27,10 @@ handles tries only what takes CAP_DAC_READ_SEARCH.
 write   writes blocks to TARGET and syncs them, until it is killed, and says in PROGRESS how far it is.
 follow  reads all of FOLDER, which the kubelet replaces, after each event of inotify's, until its files say
         LAST, and fails when it has seen a file of two versions.
+measure prints as JSON how long files take in the folder TARGET, which is empty before and after; or those of the
+        tree TARGET, which are only read; or the beginning of the device TARGET, which loses what it holds. Large
+        files are read from where they lie (cold), or from the page cache where they are in it (warm).
+guest   is PID 1 of a guest that does that in a folder of its host.
 ";
 
 fn main() -> Result<()> {
@@ -47,6 +55,21 @@ fn main() -> Result<()> {
                 _ => escape.run_handles(&mut output)?,
             }
         }
+        ["measure", what, cache @ ("cold" | "warm"), target] => {
+            let cache = match *cache {
+                "cold" => Cache::Cold,
+                _ => Cache::Warm,
+            };
+            let target = Path::new(target);
+            let figures = match *what {
+                "folder" => speed::folder(target, cache)?,
+                "tree" => speed::tree(target, cache)?,
+                "device" => speed::device(target, cache)?,
+                _ => bail!("{what} can't be measured; see --help"),
+            };
+            serde_json::to_writer(&mut output, &figures)?;
+        }
+        ["guest"] => lone_guest::run()?,
         // What `posix` starts itself as.
         ["as", ..] => {
             let deed = arguments.get(1..).unwrap_or_default();
