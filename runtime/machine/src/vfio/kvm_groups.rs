@@ -14,6 +14,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::DeviceFd;
 
+use super::VfioError;
 use crate::kvm::{KvmError, Vm, refused};
 
 /// The groups of one machine, as KVM knows them. Cheap to clone.
@@ -36,9 +37,15 @@ impl KvmGroups {
         Ok(Self(Arc::new(device)))
     }
 
-    pub(super) fn add(&self, group: BorrowedFd<'_>) -> Result<(), KvmError> {
-        self.set(KVM_DEV_VFIO_GROUP_ADD, group)
-            .map_err(refused("tell KVM of a VFIO group or device"))
+    /// It takes nothing but VFIO's own files.
+    pub(super) fn add(&self, group: BorrowedFd<'_>) -> Result<(), VfioError> {
+        let added = self.set(KVM_DEV_VFIO_GROUP_ADD, group);
+        added.map_err(|error| match error.errno() {
+            libc::EINVAL => VfioError::Not {
+                what: "a VFIO group or cdev",
+            },
+            _ => refused("tell KVM of a VFIO group or cdev")(error).into(),
+        })
     }
 
     /// KVM keeps a group open that it knows of, so the host would not have it back. One that it does not know is fine.
