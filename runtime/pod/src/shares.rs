@@ -178,10 +178,13 @@ impl Keeper {
         self.live = Some(live);
     }
 
-    /// Unless the VM ends, too, of which the server's end is a part.
+    /// Unless the VM ends, too, of which the server's end is a part: a monitor that still answers has not ended first.
     async fn tell_lost(&mut self) {
-        let patience = self.parts.deadlines.stop;
-        if timeout(patience, self.parts.monitor.ended()).await.is_ok() {
+        let Parts {
+            monitor, deadlines, ..
+        } = &self.parts;
+        let alive = monitor.status().await.is_ok();
+        if !alive && timeout(deadlines.stop, monitor.ended()).await.is_ok() {
             return;
         }
         if let Some(lost) = self.lost.take() {
