@@ -78,7 +78,8 @@ const MOUNTS: [Early; 9] = [
         DEVICES,
         "newinstance,ptmxmode=0666,mode=0620,gid=5",
     ),
-    early("tmpfs", "/dev/shm", QUIET, "mode=1777"),
+    // As large as container runtimes have it; a pod that wants more mounts a volume there.
+    early("tmpfs", "/dev/shm", QUIET, "mode=1777,size=65536k"),
     early("mqueue", "/dev/mqueue", QUIET, ""),
     early(
         "tmpfs",

@@ -33,14 +33,14 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// The kubelet's folder of a pod.
-fn pod_folder(case: &Case) -> Result<PathBuf> {
+pub(crate) fn pod_folder(case: &Case) -> Result<PathBuf> {
     let folder = case.folder().join("kubelet/pods/u");
     fs::create_dir_all(folder.join("containers/main")).context("make the kubelet's folders")?;
     Ok(folder)
 }
 
 /// Writes one version of a ConfigMap, and switches to it as the kubelet does.
-fn write_version(folder: &Path, version: &str, text: &str) -> Result<()> {
+pub(crate) fn write_version(folder: &Path, version: &str, text: &str) -> Result<()> {
     let new = folder.join(version);
     fs::create_dir_all(&new)?;
     for name in ["a", "b"] {
@@ -262,6 +262,12 @@ fn refused(case: &Case) -> Result<()> {
         expect_failure(daemon.create(&sandbox, config), code, words)
     };
     check(mount("/s", &socket), Code::Unimplemented, "SOCK_STREAM")?;
+    let pipe = case.folder().join("pipe");
+    ensure!(
+        Command::new("mkfifo").arg(&pipe).status()?.success(),
+        "mkfifo"
+    );
+    check(mount("/p", &pipe), Code::Unimplemented, "a named pipe")?;
     let null = mount("/n", Path::new("/dev/null"));
     check(null, Code::Unimplemented, "a device of the node")?;
     let pages = case.folder().join("pages");

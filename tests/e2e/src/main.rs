@@ -49,6 +49,7 @@ mod cri_shares;
 mod cri_sockets;
 mod cri_stop;
 mod cri_streaming;
+mod cri_sub_paths;
 mod cri_tokens;
 mod cri_user_namespaces;
 mod cri_vfio;
@@ -124,6 +125,7 @@ const TOPICS: &[(&str, &[Test])] = &[
     ("cri_kubelet", cri_kubelet::TESTS),
     ("cri_many", cri_many::TESTS),
     ("cri_volumes", cri_volumes::TESTS),
+    ("cri_sub_paths", cri_sub_paths::TESTS),
     ("cri_disk_volumes", cri_disk_volumes::TESTS),
     ("cri_huge_pages", cri_huge_pages::TESTS),
     ("cri_shares", cri_shares::TESTS),
